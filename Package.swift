@@ -1,0 +1,74 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Modules stand on floors; a module imports only modules on lower floors:
+//   5  cni
+//   4  ReferencePlugins
+//   3  CNIRuntime, CNIPluginKit
+//   2  CNIExecution, LinuxNetworking
+//   1  CNI, Netlink
+//   0  NetworkAddresses, CLinux
+let strict: [SwiftSetting] = [.treatAllWarnings(as: .error)]
+
+let system: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
+
+let package = Package(
+  name: "swift-cni",
+  platforms: [.macOS(.v15)],
+  products: [
+    .library(name: "NetworkAddresses", targets: ["NetworkAddresses"]),
+    .library(name: "Netlink", targets: ["Netlink"]),
+    .library(name: "LinuxNetworking", targets: ["LinuxNetworking"]),
+    .library(name: "CNI", targets: ["CNI"]),
+    .library(name: "CNIExecution", targets: ["CNIExecution"]),
+    .library(name: "CNIPluginKit", targets: ["CNIPluginKit"]),
+    .library(name: "CNIRuntime", targets: ["CNIRuntime"]),
+    .library(name: "ReferencePlugins", targets: ["ReferencePlugins"]),
+    .executable(name: "cni", targets: ["cni"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-system", from: "1.6.0")
+  ],
+  targets: [
+    .target(name: "CLinux"),
+    .target(name: "NetworkAddresses", swiftSettings: strict),
+    .target(name: "Netlink", dependencies: ["NetworkAddresses", "CLinux", system], swiftSettings: strict),
+    .target(name: "CNI", dependencies: ["NetworkAddresses"], swiftSettings: strict),
+    .target(
+      name: "LinuxNetworking", dependencies: ["Netlink", "NetworkAddresses", "CLinux", system],
+      swiftSettings: strict),
+    .target(name: "CNIExecution", dependencies: ["CNI", "CLinux", system], swiftSettings: strict),
+    .target(
+      name: "CNIPluginKit",
+      dependencies: [
+        "CNI", "CNIExecution", "LinuxNetworking", "Netlink", "NetworkAddresses", "CLinux", system,
+      ], swiftSettings: strict),
+    .target(
+      name: "CNIRuntime", dependencies: ["CNI", "CNIExecution", "LinuxNetworking", "CLinux", system],
+      swiftSettings: strict),
+    .target(
+      name: "ReferencePlugins",
+      dependencies: [
+        "CNIPluginKit", "CNIExecution", "CNI", "LinuxNetworking", "Netlink", "NetworkAddresses", "CLinux",
+        system,
+      ], swiftSettings: strict),
+    .executableTarget(
+      name: "cni",
+      dependencies: [
+        "ReferencePlugins", "CNIRuntime", "CNIPluginKit", "CNIExecution", "CNI", "LinuxNetworking",
+        "Netlink", "NetworkAddresses", "CLinux", system,
+      ], swiftSettings: strict),
+    .testTarget(name: "NetworkAddressesTests", dependencies: ["NetworkAddresses"]),
+    .testTarget(
+      name: "NetlinkTests", dependencies: ["Netlink", "NetworkAddresses", "TestSupport"]),
+    .testTarget(
+      name: "LinuxNetworkingTests",
+      dependencies: ["LinuxNetworking", "Netlink", "NetworkAddresses", "TestSupport"]),
+    .testTarget(name: "CNITests", dependencies: ["CNI", "NetworkAddresses"]),
+    .testTarget(name: "CNIExecutionTests", dependencies: ["CNIExecution", "CNI", "TestSupport"]),
+    .testTarget(
+      name: "CNIRuntimeTests", dependencies: ["CNIRuntime", "CNIExecution", "CNI", "TestSupport"]),
+    .target(name: "TestSupport", dependencies: ["CLinux"], path: "Tests/TestSupport"),
+  ],
+  swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,22 @@
+/// What Swift's importer cannot see of Linux: namespace calls (`_GNU_SOURCE`), message headers of
+/// netlink, ioctl numbers and structures that glibc hides.
+#ifndef CLINUX_H
+#define CLINUX_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#include <sched.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/// `setns(2)`: moves the calling thread into the namespace that `fd` refers to. 0, or -1 and `errno`.
+int clinux_setns(int fd, int nstype);
+/// `unshare(2)` for the calling thread. 0, or -1 and `errno`.
+int clinux_unshare(int flags);
+
+#define CLINUX_CLONE_NEWNET 0x40000000
+#define CLINUX_CLONE_NEWNS 0x00020000
+
+#endif
