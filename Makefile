@@ -1,0 +1,74 @@
+# swift-cni. `make` alone lists the targets.
+
+SWIFT       ?= swift
+CC          := $(if $(filter default,$(origin CC)),$(shell command -v clang || echo cc),$(CC))
+JOBS        ?= $(shell nproc)
+SECONDS     ?= 60
+DESTDIR     ?=
+PREFIX      ?= /usr/local
+CNI_BIN_DIR ?= /opt/cni/bin
+
+# What is installed and measured: static, stripped, one file under many names.
+PRODUCT     := .build/install/cni
+
+# The peer of the comparisons: another implementation's plugins (Debian: containernetworking-plugins).
+PEER_BIN_DIR ?= /usr/lib/cni
+
+TOOLCHAIN_PACKAGES := libc6-dev libstdc++-12-dev binutils git ca-certificates
+NETWORK_PACKAGES   := iproute2 iputils-ping nftables iptables util-linux python3
+
+.DEFAULT_GOAL := help
+.PHONY: help build test lint format demo bench fuzz install uninstall differential clean
+.NOTPARALLEL:
+
+help: ## List the targets
+	@printf 'swift-cni: everything CNI in one static executable\n\n'
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{ printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@printf '\nVariables: DESTDIR= PREFIX=$(PREFIX) CNI_BIN_DIR=$(CNI_BIN_DIR) SECONDS=$(SECONDS) JOBS=$(JOBS)\n'
+
+build: ## Build the static executable (.build/install/cni)
+	@Scripts/require.sh $(TOOLCHAIN_PACKAGES)
+	$(SWIFT) build -c release -j $(JOBS) -Xswiftc -static-executable --product cni
+	@Scripts/stage.sh "$$($(SWIFT) build -c release -Xswiftc -static-executable --show-bin-path)/cni" $(PRODUCT)
+
+test: build ## Run every test; the last line is the sum
+	@Scripts/require.sh $(TOOLCHAIN_PACKAGES) $(NETWORK_PACKAGES) containernetworking-plugins
+	@SWIFT="$(SWIFT)" JOBS="$(JOBS)" PRODUCT="$(PRODUCT)" PEER_BIN_DIR="$(PEER_BIN_DIR)" Scripts/test.sh
+
+lint: ## Check formatting of Swift sources, and the scripts
+	@Scripts/require.sh shellcheck python3
+	$(SWIFT) format lint --strict -r Package.swift Sources Tests
+	shellcheck Scripts/*.sh Tests/Shell/*.sh .ci/run
+	@for script in $$(git ls-files '*.py'); do \
+	  python3 -c 'import ast, sys; ast.parse(open(sys.argv[1]).read(), sys.argv[1])' "$$script" || exit 1; done
+
+format: ## Rewrite Swift sources in the house format
+	$(SWIFT) format -i -r Package.swift Sources Tests
+
+demo: build ## Two containers on a bridge network, in a throw-away host
+	@Scripts/require.sh $(NETWORK_PACKAGES)
+	@Scripts/demo.sh $(PRODUCT)
+
+bench: build ## Measure against the Go plugins; a table, and bench.json
+	@Scripts/require.sh $(TOOLCHAIN_PACKAGES) $(NETWORK_PACKAGES) containernetworking-plugins
+	@mkdir -p .build/bench
+	$(CC) -O2 -Wall -Wextra -Werror -o .build/bench/floor Benchmarks/floor/floor.c
+	$(CC) -O2 -Wall -Wextra -Werror -o .build/bench/spawn Benchmarks/floor/spawn.c
+	@python3 Benchmarks/bench.py --ours $(PRODUCT) --go "$(PEER_BIN_DIR)" --tools .build/bench --output bench.json
+
+fuzz: ## Fuzz the parsers, SECONDS=60 each
+	@Scripts/require.sh $(TOOLCHAIN_PACKAGES)
+	@Scripts/fuzz.sh $(SECONDS)
+
+install: build ## Hard links into CNI_BIN_DIR, cnitool into PREFIX/bin, each by rename
+	@Scripts/install.sh $(PRODUCT) "$(DESTDIR)$(CNI_BIN_DIR)" "$(DESTDIR)$(PREFIX)/bin"
+
+uninstall: ## Remove what `make install` put there, and nothing else
+	@Scripts/uninstall.sh "$(DESTDIR)$(CNI_BIN_DIR)" "$(DESTDIR)$(PREFIX)/bin"
+
+differential: build ## Compare results and kernel state with the Go plugins'
+	@Scripts/require.sh $(NETWORK_PACKAGES) containernetworking-plugins
+	@python3 Tests/differential/differential.py --ours $(PRODUCT) --go "$(PEER_BIN_DIR)"
+
+clean: ## Remove everything built
+	rm -rf .build bench.json

@@ -1,0 +1,52 @@
+#!/bin/bash
+# test.sh: every test there is. The last line is the sum over all suites, "N passed, N failed"; the exit status is 0
+# only if something passed and nothing failed.
+#
+# Suites: `swift test`; each Tests/Shell/*.sh; Tests/differential. All but the first print "N passed, N failed" last.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+: "${SWIFT:=swift}" "${JOBS:=$(nproc)}" "${PRODUCT:=.build/install/cni}" "${PEER_BIN_DIR:=/usr/lib/cni}"
+export PRODUCT PEER_BIN_DIR
+
+results=$(mktemp -d)
+trap 'rm -rf "$results"' EXIT
+passed=0 failed=0
+
+count() { # NAME PASSED FAILED
+  passed=$((passed + $2)) failed=$((failed + $3))
+  printf '%s: %s passed, %s failed\n' "$1" "$2" "$3"
+}
+
+suite() { # NAME COMMAND...: a suite that closes with "N passed, N failed"
+  local name=$1 status good bad
+  shift
+  printf '\n== %s\n' "$name"
+  "$@" 2>&1 | tee "$results/output"
+  status=${PIPESTATUS[0]}
+  if [[ $(tail -n 1 "$results/output") =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]; then
+    good=${BASH_REMATCH[1]} bad=${BASH_REMATCH[2]}
+    if [ "$status" != 0 ] && [ "$bad" = 0 ]; then bad=1; fi
+  else
+    echo "$name ended without its closing line (exit status $status)"
+    good=0 bad=1
+  fi
+  count "$name" "$good" "$bad"
+}
+
+printf '== swift test\n'
+# shellcheck disable=SC2086
+$SWIFT test -j "$JOBS" --disable-xctest --xunit-output "$results/swift.xml" 2>&1 | tee "$results/output"
+status=${PIPESTATUS[0]}
+read -r good bad < <(python3 Scripts/count-tests.py "$results/swift.xml") || { good=0 bad=1; }
+# A run that failed without a failing test (it did not build, it crashed) failed all the same.
+if [ "$status" != 0 ] && [ "$bad" = 0 ]; then bad=1; fi
+if [ "$good" = 0 ] && [ "$bad" = 0 ]; then bad=1; fi
+count "swift test" "$good" "$bad"
+
+for script in Tests/Shell/*.sh; do
+  suite "$(basename "$script" .sh)" "$script"
+done
+suite differential python3 Tests/differential/differential.py --ours "$PRODUCT" --go "$PEER_BIN_DIR"
+
+printf '\n%s passed, %s failed\n' "$passed" "$failed"
+[ "$failed" = 0 ] && [ "$passed" != 0 ]
