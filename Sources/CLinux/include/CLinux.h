@@ -11,6 +11,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "CLinuxProcess.h"
+
 /// `setns(2)`: moves the calling thread into the namespace that `fd` refers to. 0, or -1 and `errno`.
 int clinux_setns(int fd, int nstype);
 /// `unshare(2)` for the calling thread. 0, or -1 and `errno`.

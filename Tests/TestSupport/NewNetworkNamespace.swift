@@ -1,0 +1,108 @@
+import CLinux
+import Glibc
+
+/// Runs `body` on a thread of its own, in a network namespace and a mount namespace of its own.
+///
+/// For `body` that thread's namespace is "the host": it has a loopback interface that is down and nothing
+/// else, `/sys` shows it, `/proc/sys` can be written, and `/run` is an empty file system of its own, so that
+/// `ip netns` and named namespaces stay inside. Processes started from this thread (``runCommand``,
+/// ``ChildProcess``) and threads created on it inherit both namespaces. Everything ends with the thread,
+/// whatever `body` does; so what must outlive it has to be held by a descriptor.
+///
+/// `/proc/self/ns/net` and `/proc/net` name the *process's* namespace, not this thread's: use
+/// `/proc/thread-self/…` inside.
+///
+/// Expectations inside `body` are attributed to the running test. Needs CAP_SYS_ADMIN
+/// (see ``requiresRoot``).
+public func inNewNetworkNamespace<R>(_ body: () throws -> R) throws -> R {
+  try onNewThread {
+    try becomeHost()
+    return try body()
+  }
+}
+
+/// Runs `body` on a thread of its own and waits for it. The thread starts in the caller's namespaces; what
+/// it does to its own (`unshare`, `setns`) ends with it.
+public func onNewThread<R>(_ body: () throws -> R) throws -> R {
+  // The caller waits until `body` is over, so nothing here escapes or runs beside the caller.
+  try withoutActuallyEscaping(body) { body in
+    nonisolated(unsafe) let body = body
+    nonisolated(unsafe) var result: Result<R, any Error>?
+    let executor = OneJobExecutor()
+    // A task, and not just a thread, because it inherits the task-local values by which Swift Testing
+    // knows the running test.
+    _ = Task(executorPreference: executor) { result = Result { try body() } }
+    try executor.runOnNewThread()
+    return try result!.get()
+  }
+}
+
+/// The call that failed while a test's surroundings were set up.
+public struct SetupError: Error, CustomStringConvertible {
+  let operation: String
+  let code: Int32
+
+  init(_ operation: String, _ code: Int32 = errno) {
+    self.operation = operation
+    self.code = code
+  }
+
+  /// The call and the text of its `errno`.
+  public var description: String { "\(operation): \(String(cString: strerror(code)))" }
+}
+
+/// Takes exactly one job, and runs it on a thread made for it.
+private final class OneJobExecutor: TaskExecutor, @unchecked Sendable {
+  private var job: UnownedJob?
+
+  func enqueue(_ job: consuming ExecutorJob) {
+    precondition(self.job == nil, "a synchronous task is one job")
+    self.job = UnownedJob(job)
+  }
+
+  func runOnNewThread() throws {
+    var attributes = pthread_attr_t()
+    pthread_attr_init(&attributes)
+    pthread_attr_setstacksize(&attributes, 8 << 20)
+    defer { pthread_attr_destroy(&attributes) }
+    var thread = pthread_t()
+    let code = pthread_create(
+      &thread, &attributes,
+      { argument in
+        let executor = Unmanaged<OneJobExecutor>.fromOpaque(argument!).takeUnretainedValue()
+        executor.job!.runSynchronously(on: executor.asUnownedTaskExecutor())
+        return nil
+      }, Unmanaged.passUnretained(self).toOpaque())
+    // The waiting job can neither be run elsewhere nor thrown away.
+    precondition(code == 0, "pthread_create: \(String(cString: strerror(code)))")
+    pthread_join(thread, nil)
+  }
+}
+
+private func becomeHost() throws {
+  guard clinux_unshare(CLINUX_CLONE_NEWNET | CLINUX_CLONE_NEWNS) == 0 else {
+    throw SetupError("unshare(CLONE_NEWNET | CLONE_NEWNS)")
+  }
+  // Nothing that is mounted from here on reaches the machine's own mount namespace.
+  guard mount("none", "/", nil, UInt(MS_REC | MS_PRIVATE), nil) == 0 else {
+    throw SetupError("mount --make-rprivate /")
+  }
+  for directory in ["/run", "/var/run"] where isDirectory(directory) {
+    guard mount("tmpfs", directory, "tmpfs", UInt(MS_NOSUID | MS_NODEV), "mode=0755") == 0 else {
+      throw SetupError("mount tmpfs on \(directory)")
+    }
+  }
+  // A sysfs shows the network namespace it was mounted in. Some containers forbid it: then tests that
+  // look there fail, the others do not.
+  _ = mount("sysfs", "/sys", "sysfs", UInt(MS_NOSUID | MS_NODEV | MS_NOEXEC), nil)
+  // Container managers mount /proc/sys read-only; a fresh proc has it writable.
+  if access("/proc/sys/net/ipv4/ip_forward", W_OK) != 0 {
+    _ = mount("proc", "/proc", "proc", UInt(MS_NOSUID | MS_NODEV | MS_NOEXEC), nil)
+  }
+}
+
+/// Whether `path` itself is a directory, and not a link to one.
+private func isDirectory(_ path: String) -> Bool {
+  var status = stat()
+  return lstat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+}
