@@ -1,0 +1,61 @@
+import Glibc
+import SystemPackage
+
+extension Errno {
+  /// `EPERM` and so on, for the numbers that netlink is known to answer with: what people search the web for.
+  var symbolicName: String? {
+    switch rawValue {
+    case Glibc.EPERM: "EPERM"
+    case Glibc.ENOENT: "ENOENT"
+    case Glibc.ESRCH: "ESRCH"
+    case Glibc.EINTR: "EINTR"
+    case Glibc.EIO: "EIO"
+    case Glibc.ENXIO: "ENXIO"
+    case Glibc.E2BIG: "E2BIG"
+    case Glibc.EBADF: "EBADF"
+    case Glibc.EAGAIN: "EAGAIN"
+    case Glibc.ENOMEM: "ENOMEM"
+    case Glibc.EACCES: "EACCES"
+    case Glibc.EFAULT: "EFAULT"
+    case Glibc.EBUSY: "EBUSY"
+    case Glibc.EEXIST: "EEXIST"
+    case Glibc.EXDEV: "EXDEV"
+    case Glibc.ENODEV: "ENODEV"
+    case Glibc.EINVAL: "EINVAL"
+    case Glibc.ENFILE: "ENFILE"
+    case Glibc.EMFILE: "EMFILE"
+    case Glibc.ENOSPC: "ENOSPC"
+    case Glibc.EROFS: "EROFS"
+    case Glibc.EMLINK: "EMLINK"
+    case Glibc.EDOM: "EDOM"
+    case Glibc.ERANGE: "ERANGE"
+    case Glibc.ENAMETOOLONG: "ENAMETOOLONG"
+    case Glibc.ENOTEMPTY: "ENOTEMPTY"
+    case Glibc.ELOOP: "ELOOP"
+    case Glibc.ENODATA: "ENODATA"
+    case Glibc.EPROTO: "EPROTO"
+    case Glibc.EBADMSG: "EBADMSG"
+    case Glibc.EOVERFLOW: "EOVERFLOW"
+    case Glibc.EMSGSIZE: "EMSGSIZE"
+    case Glibc.EPROTONOSUPPORT: "EPROTONOSUPPORT"
+    case Glibc.EOPNOTSUPP: "EOPNOTSUPP"
+    case Glibc.EPFNOSUPPORT: "EPFNOSUPPORT"
+    case Glibc.EAFNOSUPPORT: "EAFNOSUPPORT"
+    case Glibc.EADDRINUSE: "EADDRINUSE"
+    case Glibc.EADDRNOTAVAIL: "EADDRNOTAVAIL"
+    case Glibc.ENETDOWN: "ENETDOWN"
+    case Glibc.ENETUNREACH: "ENETUNREACH"
+    case Glibc.ENOBUFS: "ENOBUFS"
+    case Glibc.EISCONN: "EISCONN"
+    case Glibc.ENOTCONN: "ENOTCONN"
+    case Glibc.ETIMEDOUT: "ETIMEDOUT"
+    case Glibc.ECONNREFUSED: "ECONNREFUSED"
+    case Glibc.EHOSTUNREACH: "EHOSTUNREACH"
+    case Glibc.EALREADY: "EALREADY"
+    case Glibc.EINPROGRESS: "EINPROGRESS"
+    case Glibc.ESTALE: "ESTALE"
+    case Glibc.ECANCELED: "ECANCELED"
+    default: nil
+    }
+  }
+}
