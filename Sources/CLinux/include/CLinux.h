@@ -3,13 +3,11 @@
 #ifndef CLINUX_H
 #define CLINUX_H
 
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
-
-#include <sched.h>
+// No _GNU_SOURCE here: it changes the layout of types that Swift's own Glibc module has imported without it, and the two
+// modules then contradict each other. The .c files define it.
 #include <stdint.h>
-#include <sys/types.h>
+
+#include "CLinuxExecution.h"
 
 #include "CLinuxProcess.h"
 
