@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "CLinuxExecution.h"
+#include "CLinuxNetworking.h"
 
 #include "CLinuxProcess.h"
 

@@ -1,0 +1,48 @@
+#define _GNU_SOURCE
+#include "CLinuxNetworking.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/if_packet.h>
+#include <linux/nsfs.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+int clinux_namespace_type(int fd) { return ioctl(fd, NS_GET_NSTYPE); }
+
+int clinux_thread_id(void) { return (int)syscall(SYS_gettid); }
+
+int clinux_rename_noreplace(const char *from, const char *to) {
+  return renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE);
+}
+
+int clinux_effective_capabilities(uint64_t *set) {
+  struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+  struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+  if (syscall(SYS_capget, &header, data) != 0) return -1;
+  *set = (uint64_t)data[1].effective << 32 | data[0].effective;
+  return 0;
+}
+
+const char *clinux_errno_name(int number) { return strerrorname_np(number); }
+
+// Protocol 0: no frame is ever queued to it.
+int clinux_packet_socket(void) { return socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, 0); }
+
+int clinux_send_frame(int socket, int interface_index, uint16_t protocol, const uint8_t *destination,
+                      const void *payload, size_t length) {
+  struct sockaddr_ll to = {
+      .sll_family = AF_PACKET, .sll_protocol = htons(protocol), .sll_ifindex = interface_index, .sll_halen = 6};
+  memcpy(to.sll_addr, destination, 6);
+  ssize_t sent;
+  do {
+    sent = sendto(socket, payload, length, 0, (struct sockaddr *)&to, sizeof to);
+  } while (sent < 0 && errno == EINTR);
+  return sent < 0 ? -1 : 0;
+}

@@ -1,0 +1,32 @@
+/// What Swift's importer cannot see of namespaces, state files and packet sockets.
+#ifndef CLINUX_NETWORKING_H
+#define CLINUX_NETWORKING_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/// `NS_GET_NSTYPE` of `ioctl_nsfs(2)`: the `CLONE_NEW…` constant of the namespace that `fd` refers to.
+/// -1 and `errno` (`ENOTTY` if `fd` is something else).
+int clinux_namespace_type(int fd);
+/// `gettid(2)`: the calling thread.
+int clinux_thread_id(void);
+
+/// `renameat2(2)` with `RENAME_NOREPLACE`. 0, or -1 and `errno` (`EEXIST`; `EINVAL` where the file system
+/// cannot do it).
+int clinux_rename_noreplace(const char *from, const char *to);
+
+/// The effective capabilities of the calling thread (`capget(2)`), bit n for capability n. 0, or -1 and `errno`.
+int clinux_effective_capabilities(uint64_t *set);
+
+/// The symbol of an error number (`"ENOENT"`), or NULL.
+const char *clinux_errno_name(int number);
+
+/// A socket (`packet(7)`, `SOCK_DGRAM`, close-on-exec) that sends frames and receives none.
+/// A descriptor, or -1 and `errno`.
+int clinux_packet_socket(void);
+/// Sends `payload` as one frame: EtherType `protocol` (host byte order), to the hardware address
+/// `destination` (6 bytes), from the interface. 0, or -1 and `errno`.
+int clinux_send_frame(int socket, int interface_index, uint16_t protocol, const uint8_t *destination,
+                      const void *payload, size_t length);
+
+#endif

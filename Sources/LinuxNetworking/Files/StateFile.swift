@@ -1,0 +1,149 @@
+import CLinux
+import Glibc
+import SystemPackage
+
+/// Small files that other processes read while we write them.
+///
+/// A file is written under another name in the same directory and renamed into place: a reader sees the old
+/// one or the new one, whole. After a power cut it may be the old one, empty or missing, unless it was written
+/// `durable`.
+public enum StateFile {
+  /// Every file that is not finished yet has a name that begins like this; who lists a directory skips them
+  /// (``isTemporary(_:)``).
+  public static let temporaryPrefix = ".swift-cni-tmp-"
+
+  /// Whether `name` (the last component of a path) is that of an unfinished file.
+  public static func isTemporary(_ name: String) -> Bool { name.hasPrefix(temporaryPrefix) }
+
+  /// Writes a file, replacing one that is there.
+  ///
+  /// - Parameters:
+  ///   - mode: permissions of the file; the process's umask applies.
+  ///   - durable: on return the file survives a power cut (`fsync` of the file and of its directory, which
+  ///     costs milliseconds).
+  public static func write(
+    _ bytes: [UInt8], to path: String, mode: UInt32 = 0o600, durable: Bool = false
+  ) throws(FileError) {
+    let temporary = try writeTemporary(bytes, beside: path, operation: "write", mode: mode, durable: durable)
+    guard Glibc.rename(temporary, path) == 0 else {
+      throw discard(temporary, FileError(path: path, operation: "write", errno: .last))
+    }
+    if durable { try syncDirectory(of: path, operation: "write") }
+  }
+
+  /// Writes a file that must not be there yet: of several that try, one succeeds; the others get `EEXIST`.
+  /// Parameters as for ``write(_:to:mode:durable:)``.
+  public static func create(
+    _ bytes: [UInt8], at path: String, mode: UInt32 = 0o600, durable: Bool = false
+  ) throws(FileError) {
+    let temporary = try writeTemporary(bytes, beside: path, operation: "create", mode: mode, durable: durable)
+    if clinux_rename_noreplace(temporary, path) != 0 {
+      var failure: Errno? = .last
+      // Some network file systems cannot rename without replacing; a hard link refuses to replace, too.
+      if failure == .invalidArgument || failure == .noFunction {
+        failure = link(temporary, path) == 0 ? nil : .last
+        unlink(temporary)
+      }
+      if let failure {
+        throw discard(temporary, FileError(path: path, operation: "create", errno: failure))
+      }
+    }
+    if durable { try syncDirectory(of: path, operation: "create") }
+  }
+
+  /// Reads a whole file of at most `limit` bytes. Larger ones are refused with `EFBIG`, directories with
+  /// `EISDIR`, FIFOs, sockets and devices with `EINVAL`.
+  public static func read(_ path: String, limit: Int = 1 << 20) throws(FileError) -> [UInt8] {
+    switch readRegular(path, limit: limit) {
+    case .success(let bytes): return bytes
+    case .failure(let errno): throw FileError(path: path, operation: "read", errno: errno)
+    }
+  }
+
+  /// Like ``read(_:limit:)``; nil for a file that is not there.
+  public static func readIfPresent(_ path: String, limit: Int = 1 << 20) throws(FileError) -> [UInt8]? {
+    switch readRegular(path, limit: limit) {
+    case .success(let bytes): return bytes
+    case .failure(.noSuchFileOrDirectory): return nil
+    case .failure(let errno): throw FileError(path: path, operation: "read", errno: errno)
+    }
+  }
+
+  /// Removes a file. False if there was none.
+  @discardableResult
+  public static func remove(_ path: String) throws(FileError) -> Bool {
+    guard !path.containsNUL else { throw FileError(path: path, operation: "remove", errno: .invalidArgument) }
+    if unlink(path) == 0 { return true }
+    let errno = Errno.last
+    guard errno == .noSuchFileOrDirectory || errno == .notDirectory else {
+      throw FileError(path: path, operation: "remove", errno: errno)
+    }
+    return false
+  }
+
+  private static func readRegular(_ path: String, limit: Int) -> Result<[UInt8], Errno> {
+    let descriptor: CInt
+    switch openDescriptor(path, O_RDONLY) {
+    case .success(let opened): descriptor = opened
+    // A socket cannot be opened at all.
+    case .failure(let errno): return .failure(errno == .noSuchAddressOrDevice ? .invalidArgument : errno)
+    }
+    defer { close(descriptor) }
+    var status = stat()
+    guard fstat(descriptor, &status) == 0 else { return .failure(.last) }
+    switch status.st_mode & S_IFMT {
+    case S_IFREG: break
+    case S_IFDIR: return .failure(.isDirectory)
+    default: return .failure(.invalidArgument)
+    }
+    guard status.st_size <= limit else { return .failure(.fileTooLarge) }
+    return readAll(descriptor, expecting: Int(status.st_size), limit: limit)
+  }
+
+  /// Writes `bytes` to a new file in the directory of `path`; gives its path.
+  private static func writeTemporary(
+    _ bytes: [UInt8], beside path: String, operation: String, mode: UInt32, durable: Bool
+  ) throws(FileError) -> String {
+    guard !path.containsNUL else {
+      throw FileError(path: path, operation: operation, errno: .invalidArgument)
+    }
+    while true {
+      // Not to be guessed: nobody can put a file or a link there beforehand. O_EXCL follows no link.
+      let temporary =
+        "\(directory(of: path))/\(temporaryPrefix)\(String(UInt64.random(in: .min ... .max), radix: 36))"
+      let descriptor: CInt
+      switch openDescriptor(temporary, O_WRONLY | O_CREAT | O_EXCL, mode: mode) {
+      case .success(let opened): descriptor = opened
+      case .failure(.fileExists): continue
+      case .failure(let errno): throw FileError(path: path, operation: operation, errno: errno)
+      }
+      var failure = bytes.withUnsafeBytes { writeAll($0, to: descriptor) }
+      if failure == nil && durable && fsync(descriptor) != 0 { failure = .last }
+      if close(descriptor) != 0 && failure == nil && systemErrno != EINTR { failure = .last }
+      if let failure {
+        throw discard(temporary, FileError(path: path, operation: operation, errno: failure))
+      }
+      return temporary
+    }
+  }
+
+  private static func discard(_ temporary: String, _ error: FileError) -> FileError {
+    unlink(temporary)
+    return error
+  }
+
+  private static func syncDirectory(of path: String, operation: String) throws(FileError) {
+    switch openDescriptor(directory(of: path), O_RDONLY | O_DIRECTORY) {
+    case .success(let descriptor):
+      defer { close(descriptor) }
+      guard fsync(descriptor) == 0 else { throw FileError(path: path, operation: operation, errno: .last) }
+    case .failure(let errno): throw FileError(path: path, operation: operation, errno: errno)
+    }
+  }
+
+  /// What is before the last slash; `.` without one.
+  static func directory(of path: String) -> String {
+    guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) else { return "." }
+    return slash == path.startIndex ? "/" : String(path[..<slash])
+  }
+}
