@@ -8,8 +8,8 @@ struct ChildProcess: ~Copyable {
   let processID: pid_t
   /// Whether it leads a process group of its own.
   let leadsGroup: Bool
-  /// Readable once the process has ended; -1 where the kernel has none.
-  private let pidDescriptor: Int32
+  /// What `poll` watches for the end of the process; -1 where the kernel has no such thing (before 5.3).
+  let endDescriptor: Int32
 
   /// Starts `path` in the namespaces of the calling thread, with the three descriptors as its standard streams, no
   /// signal blocked and SIGPIPE at its default.
@@ -53,15 +53,12 @@ struct ChildProcess: ~Copyable {
     guard failure == 0 else { throw Errno(rawValue: failure) }
     processID = child
     leadsGroup = ownGroup
-    pidDescriptor = clinux_pidfd_open(child)
+    endDescriptor = clinux_pidfd_open(child)
   }
 
   deinit {
-    if pidDescriptor >= 0 { close(pidDescriptor) }
+    if endDescriptor >= 0 { close(endDescriptor) }
   }
-
-  /// What `poll` watches for the end of the process; `nil` where that cannot be watched.
-  var endDescriptor: Int32? { pidDescriptor >= 0 ? pidDescriptor : nil }
 
   /// Sends a signal to the process, and to the whole group if it leads one. Only before ``wait()``: until then the
   /// process ID cannot belong to anybody else.
@@ -69,8 +66,8 @@ struct ChildProcess: ~Copyable {
     if leadsGroup { kill(-processID, signal) } else { kill(processID, signal) }
   }
 
-  /// Waits until the process ends.
-  consuming func wait() -> ExitStatus {
+  /// Waits until the process ends. Once.
+  func wait() -> ExitStatus {
     var status: Int32 = 0
     while true {
       let result = waitpid(processID, &status, 0)

@@ -2,42 +2,51 @@ import CLinux
 import Glibc
 import SystemPackage
 
-/// A file descriptor that is closed when nobody holds it any more.
+/// A file descriptor that is closed when nobody holds it any more, or earlier.
 struct Descriptor: ~Copyable {
-  let number: Int32
+  /// -1 once closed, which `poll(2)` skips.
+  private(set) var number: Int32
 
   init(_ number: Int32) {
     self.number = number
   }
 
-  deinit {
-    close(number)
-  }
-
-  /// Another descriptor for the same, above the three standard streams.
+  /// Another descriptor for the same file, above the three standard streams.
   init(movedUpFrom low: Int32) throws(Errno) {
     let higher = fcntl(low, F_DUPFD_CLOEXEC, 3)
     guard higher >= 0 else { throw Errno(rawValue: errno) }
     self.init(higher)
   }
+
+  deinit {
+    if number >= 0 { Glibc.close(number) }
+  }
+
+  var isOpen: Bool { number >= 0 }
+
+  mutating func close() {
+    if number >= 0 { Glibc.close(number) }
+    number = -1
+  }
+
+  /// Hands the file to a new owner.
+  mutating func take() -> Descriptor {
+    defer { number = -1 }
+    return Descriptor(number)
+  }
 }
 
 /// Both ends of a `pipe(2)`, close-on-exec.
 struct Pipe: ~Copyable {
-  /// `nil` once closed.
-  var reader: Descriptor?
-  /// `nil` once closed.
-  var writer: Descriptor?
+  var reader = Descriptor(-1)
+  var writer = Descriptor(-1)
 
   init() throws(Errno) {
     var ends: (Int32, Int32) = (-1, -1)
     let result = withUnsafeMutableBytes(of: &ends) {
       clinux_pipe($0.assumingMemoryBound(to: Int32.self).baseAddress!)
     }
-    let failure = Errno(rawValue: errno)
-    reader = nil
-    writer = nil
-    guard result == 0 else { throw failure }
+    guard result == 0 else { throw Errno(rawValue: errno) }
     reader = Descriptor(ends.0)
     writer = Descriptor(ends.1)
     // Where the caller has closed its own standard streams, a pipe gets their numbers, and the child's `dup2`s

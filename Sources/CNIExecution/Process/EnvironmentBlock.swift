@@ -84,4 +84,14 @@ struct EnvironmentBlock {
       }
     }
   }
+
+  /// The same variables as text.
+  func strings(inheriting inherited: [String]) -> [String] {
+    let own = entries.map { entry in
+      let end = bytes[entry.start...].firstIndex(of: 0) ?? bytes.endIndex
+      return (prefix: Array(bytes[entry.start..<entry.start + entry.prefix]), text: bytes[entry.start..<end])
+    }
+    return inherited.filter { variable in !own.contains { variable.utf8.starts(with: $0.prefix) } }
+      + own.map { String(decoding: $0.text, as: UTF8.self) }
+  }
 }

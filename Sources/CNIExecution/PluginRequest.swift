@@ -1,0 +1,78 @@
+import CNI
+
+/// One call of a plugin: the parameters of the protocol (specification, section 2) and the configuration it reads from
+/// standard input.
+public struct PluginRequest: Sendable {
+  /// `CNI_COMMAND`.
+  public var command: Command
+  /// `CNI_CONTAINERID`; empty for GC, STATUS and VERSION.
+  public var containerID: String
+  /// `CNI_NETNS`: the path of the container's network namespace; may be empty for DEL.
+  public var namespace: String
+  /// `CNI_IFNAME`: the interface inside the container.
+  public var interfaceName: String
+  /// `CNI_ARGS`: `KEY=value;KEY2=value2`.
+  public var arguments: String
+  /// `CNI_PATH`: where the plugin finds the plugins it delegates to.
+  public var path: [String]
+  /// `CNI_NETNS_OVERRIDE`: the namespace is right even though it is the plugin's own. When `false`, what is inherited
+  /// stays.
+  public var netnsOverride: Bool
+  /// What the plugin reads from standard input: the configuration as JSON.
+  public var configuration: [UInt8]
+  /// More variables, such as `TRACEPARENT` and `TRACESTATE`; they replace inherited ones.
+  public var extraEnvironment: [(name: String, value: String)]
+  /// The network's name, for error texts. Empty: taken from the configuration when a text is needed.
+  public var network: String
+  /// The version of the configuration, in which the plugin has to answer. `nil`: taken from the configuration when it
+  /// is needed.
+  public var version: SpecVersion?
+
+  /// A request; everything that a command does not need may be left out.
+  public init(
+    command: Command, containerID: String = "", namespace: String = "", interfaceName: String = "",
+    arguments: String = "", path: [String] = [], netnsOverride: Bool = false, configuration: [UInt8] = [],
+    extraEnvironment: [(name: String, value: String)] = [], network: String = "", version: SpecVersion? = nil
+  ) {
+    self.command = command
+    self.containerID = containerID
+    self.namespace = namespace
+    self.interfaceName = interfaceName
+    self.arguments = arguments
+    self.path = path
+    self.netnsOverride = netnsOverride
+    self.configuration = configuration
+    self.extraEnvironment = extraEnvironment
+    self.network = network
+    self.version = version
+  }
+
+  /// The environment of the plugin's process, as `NAME=value`: what is inherited, with the variables of the protocol and
+  /// ``extraEnvironment`` in place of inherited ones of the same name.
+  public func environment(inheriting inherited: [String]) -> [String] {
+    environmentBlock().strings(inheriting: inherited)
+  }
+
+  /// The same in the form that `posix_spawn` takes. All six variables are always there, as plugins have come to expect.
+  func environmentBlock() -> EnvironmentBlock {
+    var block = EnvironmentBlock()
+    block.set("CNI_COMMAND", command.rawValue)
+    block.set("CNI_CONTAINERID", containerID)
+    block.set("CNI_NETNS", namespace)
+    block.set("CNI_ARGS", arguments)
+    block.set("CNI_IFNAME", interfaceName)
+    block.set("CNI_PATH", path.joined(separator: ":"))
+    if netnsOverride { block.set("CNI_NETNS_OVERRIDE", "1") }
+    for (name, value) in extraEnvironment { block.set(name, value) }
+    return block
+  }
+
+  /// The network's name for texts; reads the configuration if nobody has said it.
+  var networkForText: String {
+    if !network.isEmpty { return network }
+    guard let json = try? JSONValue.parse(configuration), case .object(let members) = json.kind,
+      case .string(let name)? = members["name"]?.kind
+    else { return "" }
+    return name
+  }
+}
