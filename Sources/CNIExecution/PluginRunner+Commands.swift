@@ -3,25 +3,18 @@ import CNI
 extension PluginRunner {
   /// Runs a plugin with the request's command and returns its reply if, and only if, it has succeeded.
   public func execute(_ type: String, _ request: PluginRequest) throws(PluginFailure) -> PluginReply {
-    let (reply, path) = try runLocated(type, request)
-    if let cause = causeOfFailure(reply) {
-      throw failure(of: reply, type, request, path, cause)
-    }
-    return reply
+    try observed(type, request) { (request) throws(PluginFailure) in try succeed(type, request).reply }
   }
 
   /// Runs ADD and returns the result, whatever version it came in.
   public func add(_ type: String, _ request: PluginRequest) throws(PluginFailure) -> AddResult {
     var request = request
     request.command = .add
-    let (reply, path) = try runLocated(type, request)
-    if let cause = causeOfFailure(reply) {
-      throw failure(of: reply, type, request, path, cause)
-    }
-    do {
-      return try readResult(reply, request)
-    } catch {
-      throw failure(of: reply, type, request, path, error.cause)
+    return try observed(type, request) { (request) throws(PluginFailure) in
+      let (reply, path) = try succeed(type, request)
+      do throws(UnreadableReply) { return try readResult(reply, request) } catch {
+        throw failure(of: reply, type, request, path, error.cause)
+      }
     }
   }
 
@@ -51,19 +44,45 @@ extension PluginRunner {
     let request = PluginRequest(
       command: .version, namespace: "dummy", interfaceName: "dummy", path: ["dummy"],
       configuration: Array("{\"cniVersion\":\"\(SpecVersion.latest.rawValue)\"}".utf8))
-    let (reply, path) = try runLocated(type, request)
-    if let cause = causeOfFailure(reply) {
-      if case .error(let error) = cause, error.message.hasPrefix("unknown CNI_COMMAND") {
-        return VersionInfo(supported: [SpecVersion.v0_1_0.rawValue])
+    return try observed(type, request) { (request) throws(PluginFailure) in
+      let (reply, path) = try runLocated(type, request)
+      if let cause = causeOfFailure(reply) {
+        if case .error(let error) = cause, error.message.hasPrefix("unknown CNI_COMMAND") {
+          return VersionInfo(supported: [SpecVersion.v0_1_0.rawValue])
+        }
+        throw failure(of: reply, type, request, path, cause)
       }
-      throw failure(of: reply, type, request, path, cause)
+      let json: JSONValue
+      do { json = try JSONValue.parse(reply.standardOutput) } catch {
+        throw failure(of: reply, type, request, path, unreadable("its VERSION reply is not JSON", "\(error)"))
+      }
+      do throws(CNIError) { return try VersionInfo.decode(json) } catch {
+        throw failure(of: reply, type, request, path, unreadable(error.message, error.details))
+      }
     }
-    let json: JSONValue
-    do { json = try JSONValue.parse(reply.standardOutput) } catch {
-      throw failure(of: reply, type, request, path, unreadable("its VERSION reply is not JSON", "\(error)"))
-    }
-    do { return try VersionInfo.decode(json) } catch {
-      throw failure(of: reply, type, request, path, unreadable(error.message, error.details))
+  }
+
+  private func succeed(_ type: String, _ request: PluginRequest) throws(PluginFailure) -> (
+    reply: PluginReply, path: String?
+  ) {
+    let (reply, path) = try runLocated(type, request)
+    if let cause = causeOfFailure(reply) { throw failure(of: reply, type, request, path, cause) }
+    return (reply, path)
+  }
+
+  private func observed<R>(
+    _ type: String, _ request: PluginRequest, _ body: (PluginRequest) throws(PluginFailure) -> R
+  ) throws(PluginFailure) -> R {
+    guard let observer else { return try body(request) }
+    var request = request
+    let end = observer(type, &request)
+    do {
+      let result = try body(request)
+      end?(nil)
+      return result
+    } catch {
+      end?(error)
+      throw error
     }
   }
 

@@ -2,6 +2,11 @@ import CNI
 import Glibc
 import SystemPackage
 
+/// Is told of each call of a plugin before it is made, and may change the request (add a `TRACEPARENT`, say). The function
+/// that it returns is called afterwards, with the failure if there was one.
+public typealias PluginObserver =
+  @Sendable (_ type: String, _ request: inout PluginRequest) -> (@Sendable (PluginFailure?) -> Void)?
+
 /// Finds plugins and runs them, as processes or in-process: the caller's side of the execution protocol
 /// (specification, sections 2 and 4).
 ///
@@ -29,6 +34,8 @@ public struct PluginRunner: Sendable {
   public var runsOwnFileInProcess: Bool
   /// Whether a plugin's standard error reaches ours. Its end is kept for error texts in any case.
   public var passesOnStandardError: Bool
+  /// Sees every call that is made through ``execute(_:_:)``, ``add(_:_:)`` and their like, for spans and measurements.
+  public var observer: PluginObserver?
 
   /// A runner; by default one that prefers files to embedded plugins.
   public init(
