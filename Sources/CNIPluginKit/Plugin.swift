@@ -1,0 +1,89 @@
+import CNI
+import CNIExecution
+
+/// A CNI plugin: what answers ADD, DEL, CHECK, GC and STATUS for one configuration.
+///
+/// A conforming value *is* its decoded configuration: `init` reads and checks every key, the methods act. The kit
+/// validates the request before and encodes the answer afterwards, for a process (`PluginMain.run`) and for a plugin
+/// that is linked into its caller (`EmbeddedPlugin(_:)`) alike.
+public protocol Plugin: Sendable {
+  /// The `type` that configurations name it by.
+  static var type: String { get }
+  /// What it does, in one line, for whoever calls it by hand.
+  static var summary: String { get }
+  /// The versions of the specification it answers to; all of them unless said otherwise.
+  static var supportedVersions: [SpecVersion] { get }
+
+  /// Whether it moves its thread to another namespace on the way, as interface plugins do: linked into its caller, it
+  /// then runs on a thread of its own.
+  static var changesNamespace: Bool { get }
+
+  /// Decodes and checks the configuration of a call.
+  ///
+  /// - Throws: `CNIError` with code 7 that names the key and the remedy.
+  init(_ call: PluginCall) throws
+  /// ADD: makes the attachment. After an error nothing may be left of it.
+  func add(_ call: PluginCall) throws -> AddResult
+  /// DEL: removes whatever there is of the attachment. What is missing is no error.
+  func delete(_ call: PluginCall) throws
+  /// CHECK: throws when the attachment is not as ADD left it.
+  func check(_ call: PluginCall) throws
+  /// GC: removes what belongs to attachments of the network that are not in `valid`.
+  func collectGarbage(_ call: PluginCall, keeping valid: Set<Attachment>) throws
+  /// STATUS: throws code 50 or 51 when an ADD could not be served now.
+  func status(_ call: PluginCall) throws
+}
+
+extension Plugin {
+  /// Every version of the specification.
+  public static var supportedVersions: [SpecVersion] { SpecVersion.allCases }
+  /// It may: the careful answer.
+  public static var changesNamespace: Bool { true }
+}
+
+extension EmbeddedPlugin {
+  /// `plugin` as a function that gives the same bytes as the plugin's process would.
+  public init<P: Plugin>(_ plugin: P.Type) {
+    self.init(type: P.type, needsOwnThread: P.changesNamespace) { request, environment in
+      P.reply(to: request, environment: environment)
+    }
+  }
+}
+
+extension Plugin {
+  /// Answers one request: the reply that the plugin's process prints and the status it exits with.
+  static func reply(to request: PluginRequest, environment: PluginEnvironment) -> PluginReply {
+    var version: SpecVersion?
+    do {
+      if request.command == .version { return succeeded(VersionInfo(supported: supportedVersions.map(\.rawValue)).encode().serialized()) }
+      let call = try PluginCall(request, environment: environment, supportedVersions: supportedVersions)
+      version = call.configuration.version
+      let plugin = try Self(call)
+      switch request.command {
+      case .add:
+        let result = try plugin.add(call)
+        return succeeded(try result.encode(as: call.configuration.version).serialized(pretty: true))
+      case .del: try plugin.delete(call)
+      case .check: try plugin.check(call)
+      case .gc:
+        // A caller that names no attachments at all has not said which ones are valid: then none is stale.
+        if let valid = call.configuration.validAttachments {
+          try plugin.collectGarbage(call, keeping: Set(valid))
+        } else {
+          call.log("GC without cni.dev/valid-attachments: nothing is known to be stale, nothing is removed")
+        }
+      case .status: try plugin.status(call)
+      case .version: break
+      }
+      return succeeded([])
+    } catch {
+      return PluginReply(
+        standardOutput: CNIError(describing: error).serialized(version: version), exitStatus: .exited(1),
+        standardErrorTail: [])
+    }
+  }
+
+  private static func succeeded(_ output: [UInt8]) -> PluginReply {
+    PluginReply(standardOutput: output, exitStatus: .exited(0), standardErrorTail: [])
+  }
+}

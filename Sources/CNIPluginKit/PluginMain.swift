@@ -1,0 +1,109 @@
+import CNI
+import CNIExecution
+import Glibc
+
+/// The `main` of a plugin that is a program of its own (spec section 2, "Overview").
+public enum PluginMain {
+  /// Reads the request from environment and standard input, answers it on standard output.
+  ///
+  /// Without `CNI_COMMAND` it explains on standard error what the program is and how it is meant to be called.
+  ///
+  /// - Parameters:
+  ///   - embedded: Plugins that stand in for delegates that are not found in `CNI_PATH`.
+  ///   - version: The program's version, for that explanation.
+  /// - Returns: The exit status.
+  public static func run<P: Plugin>(
+    _ plugin: P.Type, embedded: EmbeddedPlugins = .none, version: String
+  ) -> Int32 {
+    guard let commandText = variable("CNI_COMMAND"), !commandText.isEmpty else {
+      StandardError.write(introduction(of: plugin, version: version))
+      return 0
+    }
+    guard let command = Command(rawValue: commandText) else {
+      let known = "ADD, DEL, CHECK, GC, STATUS, VERSION"
+      return fail(
+        CNIError(.invalidEnvironment, "CNI_COMMAND is \"\(commandText)\", which is none of \(known)"))
+    }
+    let configuration: [UInt8]
+    if command == .version {
+      configuration = []
+    } else {
+      guard let input = readStandardInput() else {
+        return fail(CNIError(.ioFailure, "cannot read the network configuration from standard input"))
+      }
+      configuration = input
+    }
+    let request = PluginRequest(
+      command: command, containerID: variable("CNI_CONTAINERID") ?? "", namespace: variable("CNI_NETNS") ?? "",
+      interfaceName: variable("CNI_IFNAME") ?? "", arguments: variable("CNI_ARGS") ?? "",
+      path: searchPath(variable("CNI_PATH") ?? ""),
+      netnsOverride: isTrue(variable("CNI_NETNS_OVERRIDE")), configuration: configuration)
+    let reply = P.reply(to: request, environment: PluginEnvironment(runner: PluginRunner(path: request.path, embedded: embedded)))
+    writeStandardOutput(reply.standardOutput)
+    guard case .exited(let status) = reply.exitStatus else { return 1 }
+    return status
+  }
+
+  private static func fail(_ error: CNIError) -> Int32 {
+    writeStandardOutput(error.serialized(version: nil))
+    return 1
+  }
+
+  private static func introduction<P: Plugin>(of plugin: P.Type, version: String) -> String {
+    """
+    \(P.type) \(version), a CNI plugin: \(P.summary)
+    CNI protocol versions supported: \(P.supportedVersions.map(\.rawValue).joined(separator: ", "))
+
+    A container runtime calls it with a network configuration (JSON) on standard input and these variables:
+      CNI_COMMAND      ADD, DEL, CHECK, GC, STATUS or VERSION
+      CNI_CONTAINERID  the container's name (ADD, DEL, CHECK)
+      CNI_NETNS        its network namespace, such as /run/netns/NAME (ADD, CHECK; DEL if it still exists)
+      CNI_IFNAME       the interface to make in it, such as eth0 (ADD, DEL, CHECK)
+      CNI_ARGS         further arguments, KEY=VALUE;KEY=VALUE
+      CNI_PATH         directories with the plugins it delegates to
+    To try it by hand, use cnitool: "cnitool run -- ip addr".
+    """
+  }
+
+  /// The directories of a `CNI_PATH`; empty ones are left out.
+  static func searchPath(_ text: String) -> [String] {
+    text.utf8.split(separator: UInt8(ascii: ":")).map { String(Substring($0)) }
+  }
+
+  private static func variable(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
+
+  private static func isTrue(_ value: String?) -> Bool { value == "1" || value?.lowercased() == "true" }
+
+  private static func readStandardInput() -> [UInt8]? {
+    var input: [UInt8] = []
+    var chunk = [UInt8](repeating: 0, count: 16384)
+    while true {
+      let count = read(STDIN_FILENO, &chunk, chunk.count)
+      if count > 0 {
+        input += chunk[..<count]
+      } else if count == 0 {
+        return input
+      } else if errno != EINTR {
+        return nil
+      }
+    }
+  }
+
+  private static func writeStandardOutput(_ bytes: [UInt8]) {
+    var rest = bytes[...]
+    while !rest.isEmpty {
+      let count = rest.withUnsafeBytes { write(STDOUT_FILENO, $0.baseAddress, $0.count) }
+      if count < 0 && errno != EINTR { return }
+      if count > 0 { rest = rest.dropFirst(count) }
+    }
+  }
+}
+
+/// Standard error, written without buffering.
+enum StandardError {
+  static func write(_ line: String) {
+    var text = line
+    text.append("\n")
+    _ = text.withUTF8 { Glibc.write(STDERR_FILENO, $0.baseAddress, $0.count) }
+  }
+}
