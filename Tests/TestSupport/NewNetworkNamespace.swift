@@ -21,22 +21,6 @@ public func inNewNetworkNamespace<R>(_ body: () throws -> R) throws -> R {
   }
 }
 
-/// Runs `body` on a thread of its own and waits for it. The thread starts in the caller's namespaces; what
-/// it does to its own (`unshare`, `setns`) ends with it.
-public func onNewThread<R>(_ body: () throws -> R) throws -> R {
-  // The caller waits until `body` is over, so nothing here escapes or runs beside the caller.
-  try withoutActuallyEscaping(body) { body in
-    nonisolated(unsafe) let body = body
-    nonisolated(unsafe) var result: Result<R, any Error>?
-    let executor = OneJobExecutor()
-    // A task, and not just a thread, because it inherits the task-local values by which Swift Testing
-    // knows the running test.
-    _ = Task(executorPreference: executor) { result = Result { try body() } }
-    try executor.runOnNewThread()
-    return try result!.get()
-  }
-}
-
 /// The call that failed while a test's surroundings were set up.
 public struct SetupError: Error, CustomStringConvertible {
   let operation: String
@@ -49,34 +33,6 @@ public struct SetupError: Error, CustomStringConvertible {
 
   /// The call and the text of its `errno`.
   public var description: String { "\(operation): \(String(cString: strerror(code)))" }
-}
-
-/// Takes exactly one job, and runs it on a thread made for it.
-private final class OneJobExecutor: TaskExecutor, @unchecked Sendable {
-  private var job: UnownedJob?
-
-  func enqueue(_ job: consuming ExecutorJob) {
-    precondition(self.job == nil, "a synchronous task is one job")
-    self.job = UnownedJob(job)
-  }
-
-  func runOnNewThread() throws {
-    var attributes = pthread_attr_t()
-    pthread_attr_init(&attributes)
-    pthread_attr_setstacksize(&attributes, 8 << 20)
-    defer { pthread_attr_destroy(&attributes) }
-    var thread = pthread_t()
-    let code = pthread_create(
-      &thread, &attributes,
-      { argument in
-        let executor = Unmanaged<OneJobExecutor>.fromOpaque(argument!).takeUnretainedValue()
-        executor.job!.runSynchronously(on: executor.asUnownedTaskExecutor())
-        return nil
-      }, Unmanaged.passUnretained(self).toOpaque())
-    // The waiting job can neither be run elsewhere nor thrown away.
-    precondition(code == 0, "pthread_create: \(String(cString: strerror(code)))")
-    pthread_join(thread, nil)
-  }
 }
 
 private func becomeHost() throws {
