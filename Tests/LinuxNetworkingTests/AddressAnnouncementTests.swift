@@ -19,6 +19,8 @@ struct AddressAnnouncementTests {
           peer name there address 02:00:00:00:00:02 netns there
         ip link set here up
         ip -n there link set there up
+        until ip -br link show here | grep -q ' UP '; do sleep 0.01; done
+        until ip -n there -br link show there | grep -q ' UP '; do sleep 0.01; done
         """)
       try body(Int32(if_nametoindex("here")), MACAddress("02:00:00:00:00:01")!, pod)
     }

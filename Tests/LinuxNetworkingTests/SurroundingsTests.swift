@@ -45,8 +45,9 @@ struct SurroundingsTests {
     #expect(throws: Wrong.self) { try inNewNetworkNamespace { throw Wrong() } }
   }
 
-  @Test func expectationsBelongToTheTest() {
-    withKnownIssue { try inNewNetworkNamespace { #expect(Bool(false)) } }
+  @Test func expectationsBelongToTheTest() throws {
+    let names = try concurrently(2) { _ in try inNewNetworkNamespace { Test.current?.name } }
+    #expect(names == [Test.current?.name, Test.current?.name] && names[0] != nil)
   }
 
   @Test func commandsGiveOutputAndStatus() throws {

@@ -10,6 +10,10 @@ public import SystemPackage
 /// would be the other way for IPv6, but the kernel lets it send only from an address that is no longer
 /// tentative, and picks route and source by itself; a packet socket asks for nothing but an interface that is
 /// up, and CAP_NET_RAW.
+///
+/// "Up" is more than the flag: the first end of a pair to be set up gets its queue, and a bridge port begins to
+/// forward, when the kernel has worked off the carrier event in the background. What is sent before is lost
+/// without an error: ask for the operational state first (both ends `up` in a reply to `RTM_GETLINK`).
 public enum AddressAnnouncement {
   /// Announces an IPv4 address: an ARP request for it, sent by itself, to everybody (RFC 5227, section 3).
   ///
