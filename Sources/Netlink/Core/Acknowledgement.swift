@@ -1,4 +1,4 @@
-public import SystemPackage
+import SystemPackage
 
 /// An `NLMSG_ERROR` (or the `NLMSG_DONE` of a dump that failed) with what the extended acknowledgement adds.
 public struct NetlinkFailure: Hashable, Sendable {

@@ -9,7 +9,7 @@
 ///   message.nested(18) { $0.attribute(1, string: "veth") }
 /// }
 /// ```
-public struct MessageBuilder: Sendable {
+public struct MessageBuilder: Hashable, Sendable {
   /// Everything written so far.
   public private(set) var bytes: [UInt8]
 
@@ -59,6 +59,12 @@ public struct MessageBuilder: Sendable {
   /// Appends bytes as they are, without padding.
   public mutating func append(bytes more: some Collection<UInt8>) {
     bytes.append(contentsOf: more)
+  }
+
+  /// Appends what another builder holds.
+  public mutating func append(_ other: MessageBuilder) {
+    bytes.append(contentsOf: other.bytes)
+    if other.isOversized { isOversized = true }
   }
 
   /// Appends zeros up to the next multiple of 4.

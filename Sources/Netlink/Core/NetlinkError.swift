@@ -1,5 +1,5 @@
 import Glibc
-public import SystemPackage
+import SystemPackage
 
 /// What the kernel refused, and everything it said about why.
 ///

@@ -1,0 +1,183 @@
+/// A change or question to the route family, as a value: nothing happens until a `RouteSocket` performs it.
+public enum RouteRequest: Hashable, Sendable {
+  /// Fails with `EEXIST` if the name is taken.
+  case createLink(LinkSpecification)
+  /// Fails with `ENODEV` if there is no such link.
+  case changeLink(LinkSelector, LinkChange)
+  /// Changes the settings of a link as a port of its bridge.
+  case bridgePort(LinkSelector, BridgePortSettings)
+  /// The other end of a pair and what stands on the link go too.
+  case deleteLink(LinkSelector)
+  /// Answered with `RouteReply.link`.
+  case getLink(LinkSelector)
+  /// Makes the port (or with `isSelf` the bridge) with that index a member. A membership that is there is changed.
+  case addBridgeVLAN(index: Int32, BridgeVLAN)
+  /// Ends memberships; those that are not there do not matter.
+  case deleteBridgeVLAN(index: Int32, BridgeVLAN)
+  /// To the interface with that index. `EEXIST` if it has the address, unless `replace`.
+  case addAddress(InterfaceAddress, index: Int32, replace: Bool = false)
+  /// `EADDRNOTAVAIL` if it is not there.
+  case deleteAddress(InterfaceAddress, index: Int32)
+  /// `EEXIST` if there is a route of the same destination, priority and table, unless `replace`.
+  case addRoute(Route, replace: Bool = false)
+  /// The first that matches; `ESRCH` if none does.
+  case deleteRoute(Route)
+  /// `EEXIST` if there is the same already.
+  case addRule(RoutingRule)
+  /// The first that matches; `ENOENT` if none does.
+  case deleteRule(RoutingRule)
+  /// `EEXIST` if there is one with that address, unless `replace`.
+  case addNeighbour(Neighbour, replace: Bool = false)
+  /// `ENOENT` if it is not there.
+  case deleteNeighbour(Neighbour)
+
+  /// The bytes of the message.
+  public func encoded(sequence: UInt32 = 0) -> [UInt8] {
+    var builder = MessageBuilder(capacity: 256)
+    encode(sequence: sequence, into: &builder)
+    return builder.bytes
+  }
+
+  /// Appends the message.
+  public func encode(sequence: UInt32, into builder: inout MessageBuilder) {
+    let change: NetlinkMessageFlags = [.request, .acknowledge]
+    func creating(_ replace: Bool) -> NetlinkMessageFlags {
+      change.union(replace ? [.create, .replace] : [.create, .exclusive])
+    }
+    func message(
+      _ type: UInt16, _ flags: NetlinkMessageFlags, _ body: (inout MessageBuilder) -> Void
+    ) {
+      builder.message(type: type, flags: flags, sequence: sequence, body)
+    }
+    typealias T = RouteMessageType
+    switch self {
+    case .createLink(let link): message(T.newLink, creating(false)) { link.encode(into: &$0) }
+    case .changeLink(let link, let settings): message(T.newLink, change) { settings.encode(link, into: &$0) }
+    case .bridgePort(let link, let settings): message(T.newLink, change) { settings.encode(link, into: &$0) }
+    case .deleteLink(let link):
+      message(T.deleteLink, change) {
+        $0.linkHeader(index: link.index)
+        link.encodeName(into: &$0)
+      }
+    case .getLink(let link):
+      // The answer is the acknowledgement.
+      message(T.getLink, .request) {
+        $0.linkHeader(index: link.index)
+        $0.attribute(LinkAttribute.extensionMask, UInt32(8))  // RTEXT_FILTER_SKIP_STATS
+        link.encodeName(into: &$0)
+      }
+    case .addBridgeVLAN(let index, let vlan):
+      message(T.setLink, change) { vlan.encode(index: index, into: &$0) }
+    case .deleteBridgeVLAN(let index, let vlan):
+      message(T.deleteLink, change) { vlan.encode(index: index, into: &$0) }
+    case .addAddress(let address, let index, let replace):
+      message(T.newAddress, creating(replace)) { address.encode(index: index, into: &$0) }
+    case .deleteAddress(let address, let index):
+      message(T.deleteAddress, change) { address.encode(index: index, into: &$0) }
+    case .addRoute(let route, let replace):
+      message(T.newRoute, creating(replace)) { route.encode(deleting: false, into: &$0) }
+    case .deleteRoute(let route):
+      message(T.deleteRoute, change) { route.encode(deleting: true, into: &$0) }
+    case .addRule(let rule):
+      message(T.newRule, creating(false)) { rule.encode(deleting: false, into: &$0) }
+    case .deleteRule(let rule): message(T.deleteRule, change) { rule.encode(deleting: true, into: &$0) }
+    case .addNeighbour(let neighbour, let replace):
+      message(T.newNeighbour, creating(replace)) { neighbour.encode(into: &$0) }
+    case .deleteNeighbour(let neighbour):
+      message(T.deleteNeighbour, change) { neighbour.encode(into: &$0) }
+    }
+  }
+
+  /// When it is over.
+  var completion: NetlinkCompletion {
+    if case .getLink = self { .answer } else { .acknowledgement }
+  }
+
+  /// What it is for, in errors.
+  public var operation: NetlinkOperation {
+    switch self {
+    case .createLink(let link): NetlinkOperation("create link", link.name, kind: link.kind?.name ?? "")
+    case .changeLink(let link, let change): link.operation(change.action)
+    case .bridgePort(let link, _): link.operation("change bridge port")
+    case .deleteLink(let link): link.operation("delete link")
+    case .getLink(let link): link.operation("look up link")
+    case .addBridgeVLAN(let index, let vlan): NetlinkOperation("add VLAN \(vlan.text) to link", index: index)
+    case .deleteBridgeVLAN(let index, let vlan):
+      NetlinkOperation("delete VLAN \(vlan.text) of link", index: index)
+    case .addAddress(let address, let index, _):
+      NetlinkOperation("add address \(address.prefix) to link", index: index)
+    case .deleteAddress(let address, let index):
+      NetlinkOperation("delete address \(address.prefix) of link", index: index)
+    case .addRoute(let route, _): NetlinkOperation("add route \(route.text)")
+    case .deleteRoute(let route): NetlinkOperation("delete route \(route.text)")
+    case .addRule(let rule): NetlinkOperation("add routing rule \(rule.text)")
+    case .deleteRule(let rule): NetlinkOperation("delete routing rule \(rule.text)")
+    case .addNeighbour(let neighbour, _):
+      NetlinkOperation("add neighbour \(neighbour.text) to link", index: neighbour.interface)
+    case .deleteNeighbour(let neighbour):
+      NetlinkOperation("delete neighbour \(neighbour.text) of link", index: neighbour.interface)
+    }
+  }
+}
+
+/// What a request was answered with.
+public enum RouteReply: Hashable, Sendable {
+  /// It is done.
+  case done
+  /// The link that was asked for.
+  case link(Link)
+
+  /// The link, if one was asked for.
+  public var link: Link? {
+    if case .link(let link) = self { link } else { nil }
+  }
+}
+
+// What errors say of the things meant.
+
+extension LinkChange {
+  /// A change of one thing is named by it.
+  fileprivate var action: String {
+    if namespace != nil { return "move to another network namespace link" }
+    if name != nil { return "rename link" }
+    if master != nil {
+      return master == 0 ? "release from its master link" : "attach to link \(master!) link"
+    }
+    if kind != nil { return "change settings of link" }
+    switch isUp {
+    case true?: return "set up link"
+    case false?: return "set down link"
+    case nil: return "change link"
+    }
+  }
+}
+
+extension BridgeVLAN {
+  fileprivate var text: String {
+    ids.count == 1 ? "\(ids.lowerBound)" : "\(ids.lowerBound)-\(ids.upperBound)"
+  }
+}
+
+extension Route {
+  fileprivate var text: String {
+    var text = destination.isDefault ? "default" : "\(destination)"
+    if let gateway { text += " via \(gateway)" }
+    if let interface { text += " on link \(interface)" }
+    if let table { text += " in table \(table)" }
+    return text
+  }
+}
+
+extension RoutingRule {
+  fileprivate var text: String {
+    var text = priority.map { "\($0)" } ?? "without priority"
+    if let source { text += " from \(source)" }
+    if let destination { text += " to \(destination)" }
+    if let table { text += " in table \(table)" }
+    return text
+  }
+}
+
+extension Neighbour {
+  fileprivate var text: String { address.map { "\($0)" } ?? mac.map { "\($0)" } ?? "" }
+}
