@@ -17,8 +17,8 @@ extension AddResult {
       object.append("ips", unlessEmpty: ips.map { $0.encode(as: version) })
       object.append("routes", unlessEmpty: routes.map { $0.encode() })
     }
-    // Before 1.0.0 there is always an object, if only an empty one.
-    if version < .v1_0_0 || !dns.isEmpty { object.append("dns", dns.encode()) }
+    // Up to 1.0.0 there is always an object, if only an empty one; the Go library left it out of 1.0.0 only later.
+    if version <= .v1_0_0 || !dns.isEmpty { object.append("dns", dns.encode()) }
     return .object(object)
   }
 
