@@ -48,7 +48,22 @@ struct RuleCompiler {
     case .log(let log): expressions.append(.log(log))
     case .rejected(let reject): expressions.append(.reject(reject))
     case .notrack: expressions.append(.notrack)
-    case .raw(let expression): expressions.append(expression)
+    case .raw(let expression):
+      expressions.append(expression)
+      learnFromInstructions()
+    }
+  }
+
+  /// What two instructions that were given as they are tell about the packet.
+  private mutating func learnFromInstructions() {
+    guard expressions.count >= 2, case .compare(let comparison) = expressions[expressions.count - 1],
+      comparison.operation == .equal, case .meta(let meta) = expressions[expressions.count - 2]
+    else { return }
+    switch (meta.key, comparison.data) {
+    case (.protocol, [0x08, 0x00]): knownFamily = .ip
+    case (.protocol, [0x86, 0xdd]): knownFamily = .ip6
+    case (.inputInterfaceType, _): knowsEthernet = true
+    default: break
     }
   }
 

@@ -10,10 +10,15 @@ struct NFTFixture {
   var lines: [String] = []
 
   init(_ name: String) throws {
-    let path = "\(#filePath.split(separator: "/").dropLast(2).map { "/\($0)" }.joined())/Golden/nft/\(name).txt"
+    let path =
+      "\(#filePath.split(separator: "/").dropLast(2).map { "/\($0)" }.joined())/Golden/nft/\(name).txt"
     for line in try Self.read(path).split(separator: "\n") {
       if line.hasPrefix("# setup: ") { continue }
-      if line.hasPrefix("# ") { lines.append(String(line.dropFirst(2))) } else { messages.append(Self.bytes(line)) }
+      if line.hasPrefix("# ") {
+        lines.append(String(line.dropFirst(2)))
+      } else {
+        messages.append(Self.bytes(line))
+      }
     }
     messages.removeFirst()
     messages.removeLast()
@@ -33,34 +38,15 @@ struct NFTFixture {
     return stride(from: 0, to: digits.count - 1, by: 2).map { UInt8(digits[$0] * 16 + digits[$0 + 1]) }
   }
 
-  /// The messages without what may differ: sequence numbers; the request for an acknowledgement, which nft
-  /// makes for none and we for the last; the numbers of sets, where nft counts those of other lines too. nft
-  /// brings the elements of one set into an order of its own, so the order of messages does not count.
+  /// The messages without what may differ: sequence numbers, and the request for an acknowledgement, which nft
+  /// makes for none and we for the last. nft brings the elements of one set into an order of its own, so the
+  /// order of messages does not count.
   static func comparable(_ messages: [[UInt8]]) -> [String] {
     messages.map { message in
       var message = message
       message[6] &= ~4
       for index in 8..<12 { message[index] = 0 }
-      // NFTA_LOOKUP_SET_ID, NFTA_SET_ELEM_LIST_SET_ID and NFTA_SET_ID are all `08 00 04 00` or `08 00 0a 00`
-      // and stand in messages of these types.
-      if [0x06, 0x09, 0x0c].contains(message[4]) {
-        for index in stride(from: 20, to: message.count - 7, by: 4) {
-          if message[index] == 8, message[index + 1] == 0, [4, 10].contains(message[index + 2]),
-            message[index + 3] == 0, message[index + 4] == 0, message[index + 5] == 0
-          {
-            let isLength = message[4] == 0x06 && !isAfterSetName(message, index)
-            let isKeyType = message[4] == 0x09 && message[index + 2] == 4
-            if !isLength && !isKeyType { message[index + 7] = 0 }
-          }
-        }
-      }
       return message.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
     }.sorted()
-  }
-
-  /// Whether the attribute is that of a look-up, not of a payload: those have an offset before it.
-  private static func isAfterSetName(_ message: [UInt8], _ index: Int) -> Bool {
-    // NFTA_PAYLOAD_OFFSET is `08 00 03 00`.
-    !(message[index - 8] == 8 && message[index - 7] == 0 && message[index - 6] == 3)
   }
 }

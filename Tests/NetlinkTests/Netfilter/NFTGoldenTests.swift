@@ -46,7 +46,8 @@ import Testing
     transaction.add(Chain(cni, "described", comment: "a chain"))
     transaction.create(
       Chain(
-        cni, "mangle", base: .init(.route, hook: .output, priority: .mangle, policy: .accept), comment: "both"))
+        cni, "mangle", base: .init(.route, hook: .output, priority: .mangle, policy: .accept), comment: "both"
+      ))
     transaction.add(edge)
     transaction.add(Chain(edge, "in", base: .init(.filter, hook: .ingress, priority: .filter, device: "lo")))
     transaction.add(guardian)
@@ -75,7 +76,6 @@ import Testing
     transaction.add(NFTSet(cni, "ranges", key: [.ipv4Address, .internetService], flags: .interval))
     transaction.create(NFTSet(cni, "six", key: [.ipv6Address, .internetService], flags: .timeout))
     try expectEqual("set", transaction)
-    #expect(transaction.commands[10].description == "add set inet cni pair { type ifname . ether_addr; }" || transaction.commands[11].description == "add set inet cni pair { type ifname . ether_addr; }")
     #expect(transaction.description.split(separator: "\n").map(String.init) == (try NFTFixture("set")).lines)
   }
 
@@ -85,7 +85,8 @@ import Testing
     transaction.add(NFTSet.map(cni, "sources4", [.ipv4Address], to: .verdict))
     transaction.add(NFTSet.map(cni, "sources6", [.ipv6Address], to: .verdict, comment: "by pod"))
     transaction.add(NFTSet.map(cni, "ports", [.internetProtocol, .internetService], to: .verdict))
-    transaction.add(NFTSet.map(cni, "targets", [.internetService], to: .value([.ipv4Address, .internetService])))
+    transaction.add(
+      NFTSet.map(cni, "targets", [.internetService], to: .value([.ipv4Address, .internetService])))
     transaction.add(
       NFTSet.map(
         cni, "targets6", [.internetProtocol, .internetService], to: .value([.ipv6Address, .internetService])))
@@ -102,7 +103,8 @@ import Testing
     let pair = NFTSet(cni, "pair", key: [.interfaceName, .etherAddress])
     let triple = NFTSet(cni, "triple", key: [.internetProtocol, .ipv4Address, .internetService])
     let sources = NFTSet.map(cni, "sources4", [.ipv4Address], to: .verdict)
-    let targets = NFTSet.map(cni, "targets", [.internetService], to: .value([.ipv4Address, .internetService]))
+    let targets = NFTSet.map(
+      cni, "targets", [.internetService], to: .value([.ipv4Address, .internetService]))
     let brief = NFTSet(cni, "brief", key: [.ipv4Address], flags: .timeout)
     let names = NFTSet(cni, "names", key: [.interfaceName])
     let marks = NFTSet.map(cni, "marks", [.ipv4Address], to: .value([.mark]))
@@ -135,7 +137,8 @@ import Testing
     transaction.add(marks)
     transaction.add(Element(v4(5), value: [.mark(0x2000)]), to: marks)
     try expectEqual("element", transaction)
-    #expect(transaction.description.split(separator: "\n").map(String.init) == (try NFTFixture("element")).lines)
+    #expect(
+      transaction.description.split(separator: "\n").map(String.init) == (try NFTFixture("element")).lines)
   }
 
   @Test func intervals() throws {
@@ -145,6 +148,7 @@ import Testing
     let ranges = NFTSet(cni, "ranges", key: [.ipv4Address, .internetService], flags: .interval)
     let prefix = try #require(IPPrefix("10.22.0.0/16"))
     var transaction = NFTransaction()
+    transaction.add(ranges)
     transaction.add(Element(prefix), to: nets)
     transaction.add(
       Element(
@@ -154,30 +158,35 @@ import Testing
     transaction.add(Element(try #require(IPPrefix("fd00:22::/64"))), to: nets6)
     transaction.add(Element(key: [.port(1000)], end: [.port(2000)]), to: ports)
     transaction.delete(Element(prefix), from: nets)
-    transaction.add(ranges)
     transaction.add(
       Element(
         key: [v4(0), .port(80)], end: [.ipv4(IPv4Address(10, 22, 255, 255)), .port(90)], comment: "web"),
       to: ranges)
     try expectEqual("interval", transaction)
-    #expect(transaction.description.split(separator: "\n").map(String.init) == (try NFTFixture("interval")).lines)
+    #expect(
+      transaction.description.split(separator: "\n").map(String.init) == (try NFTFixture("interval")).lines)
   }
 
   @Test func masquerade() throws {
     var transaction = MasqueradeLayout().everything(
       for: try #require(IPPrefix("10.22.0.0/16")), chain: "net-10.22.0.0-16")
-    transaction = transaction + MasqueradeLayout().chain(
-      for: try #require(IPPrefix("fd00:22::/64")), name: "net-fd00-22", verb: .add)
+    transaction =
+      transaction
+      + MasqueradeLayout().chain(
+        for: try #require(IPPrefix("fd00:22::/64")), name: "net-fd00-22", verb: .add)
     transaction.create(
-      Element(v4(5), verdict: .goto("net-10.22.0.0-16"), comment: "n/c/eth0"), in: MasqueradeLayout().sources4)
+      Element(v4(5), verdict: .goto("net-10.22.0.0-16"), comment: "n/c/eth0"), in: MasqueradeLayout().sources4
+    )
     try expectEqual("masquerade", transaction)
   }
 
   @Test func spoofGuard() throws {
     let layout = SpoofGuardLayout()
     var transaction = layout.everything
-    transaction = transaction + layout.allow(
-      "veth1a2b", try #require(MACAddress("02:42:ac:11:00:02")), comment: "n/c/eth0")
+    transaction =
+      transaction
+      + layout.allow(
+        "veth1a2b", try #require(MACAddress("02:42:ac:11:00:02")), comment: "n/c/eth0")
     try expectEqual("spoof-guard", transaction)
     #expect(
       transaction.commands[4].description
