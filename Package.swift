@@ -69,6 +69,11 @@ let package = Package(
     .testTarget(name: "CNIExecutionTests", dependencies: ["CNIExecution", "CNI", "TestSupport"]),
     .testTarget(
       name: "CNIRuntimeTests", dependencies: ["CNIRuntime", "CNIExecution", "CNI", "TestSupport"]),
+    .testTarget(
+      name: "ReferencePluginsTests",
+      dependencies: [
+        "ReferencePlugins", "CNIPluginKit", "CNIExecution", "CNI", "NetworkAddresses", "TestSupport",
+      ]),
     .target(name: "TestSupport", dependencies: ["CLinux"], path: "Tests/TestSupport"),
   ],
   swiftLanguageModes: [.v6]
