@@ -162,6 +162,15 @@ struct StateFileTests {
         let error = failure { () throws(FileError) in try StateFile.write([1], to: path) }
         #expect(error == FileError(path: path, operation: "write", errno: errno))
       }
+      try shell("mkdir -p \(directory)/d/e")
+      for durable in [false, true] {
+        let error = failure { () throws(FileError) in
+          try StateFile.write([1], to: "\(directory)/d", durable: durable)
+        }
+        #expect(error == FileError(path: "\(directory)/d", operation: "write", errno: .isDirectory))
+        #expect(try shell("cd \(directory); ls -A . d; rmdir d/e; mkdir d/e") == ".:\nd\n\nd:\ne\n")
+      }
+      try shell("rm -r \(directory)/d")
       #expect(failure { () throws(FileError) in try StateFile.remove(cut) }?.errno == .invalidArgument)
       #expect(
         failure { () throws(FileError) in try StateFile.createDirectories(cut) }?.errno == .invalidArgument)

@@ -14,6 +14,8 @@ int clinux_thread_id(void);
 /// `renameat2(2)` with `RENAME_NOREPLACE`. 0, or -1 and `errno` (`EEXIST`; `EINVAL` where the file system
 /// cannot do it).
 int clinux_rename_noreplace(const char *from, const char *to);
+/// `renameat2(2)` with `RENAME_EXCHANGE`: both must be there. 0, or -1 and `errno`.
+int clinux_rename_exchange(const char *a, const char *b);
 
 /// The effective capabilities of the calling thread (`capget(2)`), bit n for capability n. 0, or -1 and `errno`.
 int clinux_effective_capabilities(uint64_t *set);

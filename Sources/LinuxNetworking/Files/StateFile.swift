@@ -15,7 +15,7 @@ public enum StateFile {
   /// Whether `name` (the last component of a path) is that of an unfinished file.
   public static func isTemporary(_ name: String) -> Bool { name.hasPrefix(temporaryPrefix) }
 
-  /// Writes a file, replacing one that is there.
+  /// Writes a file, replacing one that is there. After a power cut within the next half minute it may be empty.
   ///
   /// - Parameters:
   ///   - mode: permissions of the file; the process's umask applies.
@@ -25,8 +25,8 @@ public enum StateFile {
     _ bytes: [UInt8], to path: String, mode: UInt32 = 0o600, durable: Bool = false
   ) throws(FileError) {
     let temporary = try writeTemporary(bytes, beside: path, operation: "write", mode: mode, durable: durable)
-    guard Glibc.rename(temporary, path) == 0 else {
-      throw discard(temporary, FileError(path: path, operation: "write", errno: .last))
+    if let failure = replace(path, with: temporary, durable: durable) {
+      throw discard(temporary, FileError(path: path, operation: "write", errno: failure))
     }
     if durable { try syncDirectory(of: path, operation: "write") }
   }
@@ -125,6 +125,21 @@ public enum StateFile {
       }
       return temporary
     }
+  }
+
+  /// A rename over an existing file makes ext4 start writing the new one to disk there and then (its guess that
+  /// one wanted `fsync`): 0.3 ms and more. Exchanging the two and removing the old one is as atomic for readers
+  /// and costs a tenth; what may follow a power cut is what ``write(_:to:mode:durable:)`` says.
+  private static func replace(_ path: String, with temporary: String, durable: Bool) -> Errno? {
+    if !durable && clinux_rename_exchange(temporary, path) == 0 {
+      guard unlink(temporary) != 0 else { return nil }
+      let failure = Errno.last
+      if failure == .noSuchFileOrDirectory { return nil }
+      // Not a file, or not ours to remove: back to its place.
+      _ = clinux_rename_exchange(temporary, path)
+      return failure
+    }
+    return Glibc.rename(temporary, path) == 0 ? nil : .last
   }
 
   private static func discard(_ temporary: String, _ error: FileError) -> FileError {
