@@ -1,0 +1,196 @@
+"""What a plugin left in the kernel and on disk, in a form that two implementations can be compared by."""
+
+import ipaddress
+import json
+import re
+import subprocess
+from pathlib import Path
+
+from host import NAMESPACES, inside
+
+GENERATED = re.compile(r"\bveth[0-9a-zA-Z_-]+")
+
+# Indexes, counters and clocks say nothing about what was configured.
+VOLATILE = {
+    "ifindex", "link_index", "operstate", "link_netnsid", "link", "address", "broadcast_mac", "stats", "stats64", "valid_life_time",
+    "preferred_life_time", "timer", "hello_timer", "tcn_timer", "topology_change_timer", "gc_timer",
+    "message_age_timer", "forward_delay_timer", "hold_timer", "id", "no", "root_port", "group_addr", "ifid",
+    "parentdev", "parentbus", "metrics_id", "nhid", "bridge_id", "root_id", "designated_bridge", "designated_root",
+}  # fmt: skip
+# Depend on the moment of looking: carriers and addresses settle asynchronously.
+MOMENTARY_FLAGS = {"linkdown", "dead", "pervasive", "LOWER_UP", "NO-CARRIER", "tentative"}
+
+
+def command(*arguments):
+    output = subprocess.run(arguments, check=True, capture_output=True).stdout
+    return json.loads(output) if output.strip() else []
+
+
+def sysctl(path):
+    try:
+        return Path("/proc/sys/net", path).read_text().strip()
+    except OSError:
+        return None
+
+
+def is_link_local(text):
+    try:
+        address = ipaddress.ip_network(text or "::1", strict=False)
+    except ValueError:
+        return False
+    return address.version == 6 and (address.is_link_local or address.is_multicast)
+
+
+def cleaned(value):
+    """Without what is volatile; flags as a sorted list."""
+    if isinstance(value, dict):
+        result = {}
+        for key, item in value.items():
+            if key in VOLATILE or (key in MOMENTARY_FLAGS and item is True):
+                continue
+            if key == "flags":
+                item = sorted(set(item) - MOMENTARY_FLAGS)
+            result[key] = cleaned(item)
+        return result
+    if isinstance(value, list):
+        return [cleaned(item) for item in value]
+    return value
+
+
+class Namespace:
+    """Links, addresses, routes and settings of one network namespace."""
+
+    def __init__(self, name):
+        self.macs = {}
+        if not (NAMESPACES / name).exists():
+            self.state = None
+            return
+        with inside(name):
+            links = command("ip", "-j", "-d", "address", "show")
+            routes = command("ip", "-j", "-d", "-4", "route", "show", "table", "all")
+            routes += command("ip", "-j", "-d", "-6", "route", "show", "table", "all")
+            names = [link["ifname"] for link in links]
+            settings = {
+                "ipv4/ip_forward": sysctl("ipv4/ip_forward"),
+                "ipv6/conf/all/forwarding": sysctl("ipv6/conf/all/forwarding"),
+            }
+            for interface in names:
+                if GENERATED.fullmatch(interface):
+                    interfaces_settings = ("ipv4/conf/{}/proxy_arp", "ipv6/conf/{}/disable_ipv6")
+                else:
+                    interfaces_settings = (
+                        "ipv4/conf/{}/arp_notify", "ipv6/conf/{}/accept_dad", "ipv6/conf/{}/enhanced_dad",
+                        "ipv6/conf/{}/accept_ra", "ipv6/conf/{}/disable_ipv6", "ipv6/conf/{}/addr_gen_mode",
+                    )  # fmt: skip
+                for pattern in interfaces_settings:
+                    settings[pattern.format(interface)] = sysctl(pattern.format(interface))
+        self.macs = {link["ifname"]: link.get("address") for link in links}
+        self.state = {
+            "links": {link["ifname"]: self.link(link) for link in links},
+            "routes": sorted(
+                (cleaned(route) for route in routes if not is_link_local(route.get("dst"))),
+                key=lambda route: json.dumps(route, sort_keys=True)),
+            "settings": settings,
+        }
+
+    @staticmethod
+    def link(link):
+        result = cleaned({key: value for key, value in link.items() if key != "addr_info"})
+        result["addresses"] = sorted(
+            (cleaned(address) for address in link.get("addr_info", [])
+             if not (address["family"] == "inet6" and is_link_local(address["local"]))),
+            key=lambda address: json.dumps(address, sort_keys=True))
+        return result
+
+
+def leases():
+    """host-local's directory: addresses with their holders, and where each range will go on."""
+    found = {}
+    for file in Path("/var/lib/cni/networks").glob("*/*"):
+        name = file.name
+        if name.startswith("last_reserved_ip.") or is_address(name):
+            found[f"{file.parent.name}/{name}"] = file.read_bytes().decode(errors="replace")
+    return found
+
+
+def is_address(text):
+    try:
+        ipaddress.ip_address(text)
+        return True
+    except ValueError:
+        return False
+
+
+def packet_rules(host_name):
+    """The lines of the host's rule sets, iptables' and nf_tables', that something was written into."""
+    lines = []
+    with inside(host_name):
+        for arguments in (["nft", "list", "ruleset"], ["iptables-save"], ["ip6tables-save"]):
+            process = subprocess.run(arguments, capture_output=True)
+            lines += process.stdout.decode(errors="replace").splitlines()
+    return lines
+
+
+class Snapshot:
+    def __init__(self, host):
+        self.host = Namespace(host.name)
+        self.containers = {container.name: Namespace(container.name) for container in host.containers}
+
+    def canonical(self, names):
+        value = {
+            "host": self.host.state,
+            "containers": {name: space.state for name, space in self.containers.items()},
+            "leases": leases(),
+        }
+        return renamed(value, names)
+
+
+def renamed(value, names):
+    """Generated names, wherever they occur, numbered in the order in which they were first seen."""
+
+    def number(match):
+        return names.setdefault(match.group(0), f"veth#{len(names) + 1}")
+
+    if isinstance(value, dict):
+        return {GENERATED.sub(number, key): renamed(item, names) for key, item in value.items()}
+    if isinstance(value, list):
+        return [renamed(item, names) for item in value]
+    if isinstance(value, str):
+        return GENERATED.sub(number, value)
+    return value
+
+
+def canonical_result(result, snapshot, host, names, keep_macs=()):
+    """A result in which each MAC address has been held against the kernel's, and is then no longer there."""
+    if not isinstance(result, dict):
+        return result
+    result = json.loads(json.dumps(result))
+    spaces = {container.path: snapshot.containers[container.name] for container in host.containers}
+    for interface in result.get("interfaces") or []:
+        mac = interface.get("mac")
+        if not mac:
+            continue
+        space = spaces.get(interface.get("sandbox"), snapshot.host)
+        actual = space.macs.get(interface["name"])
+        if mac != actual:
+            interface["mac"] = f"{mac}, but the kernel's is {actual}"
+        elif mac not in keep_macs:
+            interface["mac"] = "the kernel's"
+    return renamed(result, names)
+
+
+def differences(left, right, path=""):
+    """Yields (path, left, right) wherever two JSON values differ."""
+    if isinstance(left, dict) and isinstance(right, dict):
+        for key in sorted(left.keys() | right.keys(), key=str):
+            if key not in left:
+                yield f"{path}/{key}", "(absent)", right[key]
+            elif key not in right:
+                yield f"{path}/{key}", left[key], "(absent)"
+            else:
+                yield from differences(left[key], right[key], f"{path}/{key}")
+    elif isinstance(left, list) and isinstance(right, list) and len(left) == len(right):
+        for index, (one, other) in enumerate(zip(left, right)):
+            yield from differences(one, other, f"{path}/{index}")
+    elif left != right:
+        yield path, left, right
