@@ -52,8 +52,8 @@ demo: build ## Two containers on a bridge network, in a throw-away host
 bench: build ## Measure against the Go plugins; a table, and bench.json
 	@Scripts/require.sh $(TOOLCHAIN_PACKAGES) $(NETWORK_PACKAGES) containernetworking-plugins
 	@mkdir -p .build/bench
-	$(CC) -O2 -Wall -Wextra -Werror -o .build/bench/floor Benchmarks/floor/floor.c
-	$(CC) -O2 -Wall -Wextra -Werror -o .build/bench/spawn Benchmarks/floor/spawn.c
+	$(CC) -O2 -Wall -Wextra -Werror -static -o .build/bench/floor Benchmarks/floor/floor.c
+	$(CC) -O2 -Wall -Wextra -Werror -static -o .build/bench/spawn Benchmarks/floor/spawn.c
 	@python3 Benchmarks/bench.py --ours $(PRODUCT) --go "$(PEER_BIN_DIR)" --tools .build/bench --output bench.json
 
 fuzz: ## Fuzz the parsers, SECONDS=60 each

@@ -12,7 +12,7 @@ GENERATED = re.compile(r"\bveth[0-9a-zA-Z_-]+")
 
 # Indexes, counters and clocks say nothing about what was configured.
 VOLATILE = {
-    "ifindex", "link_index", "operstate", "link_netnsid", "link", "address", "broadcast_mac", "stats", "stats64", "valid_life_time",
+    "ifindex", "link_index", "operstate", "state", "link_netnsid", "link", "address", "broadcast_mac", "stats", "stats64", "valid_life_time",
     "preferred_life_time", "timer", "hello_timer", "tcn_timer", "topology_change_timer", "gc_timer",
     "message_age_timer", "forward_delay_timer", "hold_timer", "id", "no", "root_port", "group_addr", "ifid",
     "parentdev", "parentbus", "metrics_id", "nhid", "bridge_id", "root_id", "designated_bridge", "designated_root",
