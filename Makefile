@@ -37,13 +37,13 @@ test: build ## Run every test; the last line is the sum
 
 lint: ## Check formatting of Swift sources, and the scripts
 	@Scripts/require.sh shellcheck python3
-	$(SWIFT) format lint --strict -r Package.swift Sources Tests
+	$(SWIFT) format lint --strict -r Package.swift Sources Tests Fuzz
 	shellcheck Scripts/*.sh Tests/Shell/*.sh .ci/run
 	@for script in $$(git ls-files '*.py'); do \
 	  python3 -c 'import ast, sys; ast.parse(open(sys.argv[1]).read(), sys.argv[1])' "$$script" || exit 1; done
 
 format: ## Rewrite Swift sources in the house format
-	$(SWIFT) format -i -r Package.swift Sources Tests
+	$(SWIFT) format -i -r Package.swift Sources Tests Fuzz
 
 demo: build ## Two containers on a bridge network, in a throw-away host
 	@Scripts/require.sh $(NETWORK_PACKAGES)

@@ -22,7 +22,7 @@ found=0
 for target in "${targets[@]}"; do
   printf '\n== %s, %s seconds\n' "$target" "$seconds"
   objects=()
-  for module in $(sed -n 's/^import //p' "Fuzz/$target.swift"); do
+  while read -r module; do
     case $module in
       CNI) modules="CNI NetworkAddresses" ;;
       Netlink) modules="Netlink NetworkAddresses CLinux SystemPackage CSystem" ;;
@@ -31,9 +31,11 @@ for target in "${targets[@]}"; do
     for name in $modules; do
       while read -r object; do objects+=("$object"); done < <(find "$build/release/$name.build/" -name '*.o' 2>/dev/null)
     done
-  done
+  done < <(sed -n 's/^import //p' "Fuzz/$target.swift")
   "$compiler" -O -swift-version 6 -parse-as-library -module-name "fuzz_$target" "-sanitize=$sanitizers" \
-    -I "$build/release/Modules" -I Sources/CLinux/include -Xcc -fmodule-map-file=/dev/null \
+    -use-ld=lld -I "$build/release/Modules" -I Sources/CLinux/include \
+    -Xcc "-fmodule-map-file=$build/release/CLinux.build/module.modulemap" \
+    -I "$build/checkouts/swift-system/Sources/CSystem/include" \
     "Fuzz/$target.swift" "${objects[@]}" -o "$build/$target"
   mkdir -p "$build/corpus/$target" "$build/findings"
   if "$build/$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len=4096 -print_final_stats=1 \

@@ -41,6 +41,11 @@ def is_link_local(text):
     return address.version == 6 and (address.is_link_local or address.is_multicast)
 
 
+def follows_address(route):
+    """Does the kernel make this route of an IPv6 address, at a moment of its own? The address itself is compared."""
+    return is_link_local(route.get("dst")) or (":" in route.get("dst", "") and route.get("table") == "local")
+
+
 def cleaned(value):
     """Without what is volatile; flags as a sorted list."""
     if isinstance(value, dict):
@@ -88,7 +93,7 @@ class Namespace:
         self.state = {
             "links": {link["ifname"]: self.link(link) for link in links},
             "routes": sorted(
-                (cleaned(route) for route in routes if not is_link_local(route.get("dst"))),
+                (cleaned(route) for route in routes if not follows_address(route)),
                 key=lambda route: json.dumps(route, sort_keys=True)),
             "settings": settings,
         }
