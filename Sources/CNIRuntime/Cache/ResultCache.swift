@@ -1,0 +1,133 @@
+import CNI
+import LinuxNetworking
+import SystemPackage
+
+/// Something about the cache that is worth knowing and stops nobody.
+public struct CacheProblem: Sendable, Hashable, CustomStringConvertible {
+  /// The file.
+  public var file: String
+  /// What is wrong with it.
+  public var reason: String
+
+  /// `/var/lib/cni/results/podnet-c1-eth0: it is empty (…)`
+  public var description: String { "\(file): \(reason)" }
+}
+
+/// The results of ADD on disk, in the place and form of the Go library: `<directory>/results/<network>-<container>-<interface>`.
+///
+/// A file is renamed into place, so no reader sees half of one. After a power cut it may be old, empty or missing all the
+/// same: reading explains that and goes on.
+public struct ResultCache: Sendable, Hashable {
+  /// The directory above `results`.
+  public var directory: String
+
+  /// The cache in a directory, which need not exist.
+  public init(directory: String) {
+    self.directory = directory
+  }
+
+  /// Where the entries are.
+  public var resultsDirectory: String { "\(directory)/results" }
+
+  /// What a file turned out to hold.
+  public enum Content: Sendable {
+    /// There is no such file.
+    case absent
+    /// An entry of today's kind.
+    case entry(CacheEntry)
+    /// The oldest kind: nothing but the result.
+    case bareResult(JSONValue)
+    /// The entry of another attachment: names may contain hyphens, and `a-b` with `c` shares its file with `a` and `b-c`.
+    case foreign(CacheProblem)
+    /// Something else, or nothing.
+    case unusable(CacheProblem)
+  }
+
+  /// The file of an attachment. The names have to be valid: they become a path.
+  public func file(network: String, _ attachment: Attachment) -> String {
+    "\(resultsDirectory)/\(network)-\(attachment.containerID)-\(attachment.interfaceName)"
+  }
+
+  /// What is remembered of an attachment.
+  public func read(network: String, _ attachment: Attachment) -> Content {
+    let content = read(file(network: network, attachment))
+    if case .entry(let entry) = content, entry.network != network || entry.attachment != attachment {
+      return .foreign(
+        CacheProblem(
+          file: file(network: network, attachment),
+          reason:
+            "it belongs to network \"\(entry.network)\", container \"\(entry.attachment.containerID)\", "
+            + "interface \"\(entry.attachment.interfaceName)\""))
+    }
+    return content
+  }
+
+  /// What a file of the cache holds.
+  func read(_ file: String) -> Content {
+    let bytes: [UInt8]
+    do throws(FileError) {
+      guard let present = try StateFile.readIfPresent(file, limit: 16 << 20) else { return .absent }
+      bytes = present
+    } catch {
+      return .unusable(CacheProblem(file: file, reason: "\(error)"))
+    }
+    func unusable(_ reason: String) -> Content { .unusable(CacheProblem(file: file, reason: reason)) }
+    if bytes.allSatisfy({ $0 == 0 }) {
+      return unusable("it is empty (a power cut, or a full disk, while it was written)")
+    }
+    let json: JSONValue
+    do throws(JSONError) { json = try JSONValue.parse(bytes) } catch {
+      return unusable("it is not JSON: \(error) (cut short, or not of this cache)")
+    }
+    if let entry = CacheEntry(json: json) { return .entry(entry) }
+    guard case .object(let object) = json.kind else { return unusable("it is not a JSON object") }
+    if let kind = object.member(matching: "kind")?.value { return unusable("its kind \(kind) is unknown") }
+    return .bareResult(json)
+  }
+
+  /// Remembers an attachment; replaces what was remembered.
+  public func write(_ entry: CacheEntry) throws(FileError) {
+    let path = file(network: entry.network, entry.attachment)
+    let bytes = entry.json.serialized()
+    do throws(FileError) { try StateFile.write(bytes, to: path, mode: 0o600) } catch {
+      guard error.isNotFound else { throw error }
+      try StateFile.createDirectories(resultsDirectory, mode: 0o700)
+      try StateFile.write(bytes, to: path, mode: 0o600)
+    }
+  }
+
+  /// Forgets an attachment. Nothing to forget is no error.
+  public func remove(network: String, _ attachment: Attachment) throws(FileError) {
+    try StateFile.remove(file(network: network, attachment))
+  }
+
+  /// All attachments that are remembered, by file name; of one container if one is given. Bare results are left out:
+  /// they do not say to what they belong.
+  public func entries(containerID: String? = nil) -> (entries: [CacheEntry], problems: [CacheProblem]) {
+    var names: [String]
+    do throws(FileError) { names = try StateFile.names(in: resultsDirectory) } catch {
+      return ([], [CacheProblem(file: resultsDirectory, reason: "\(error)")])
+    }
+    names.sort()
+    var entries: [CacheEntry] = []
+    var problems: [CacheProblem] = []
+    for name in names {
+      if let containerID, !name.contains("-\(containerID)-") { continue }
+      switch read("\(resultsDirectory)/\(name)") {
+      case .absent, .bareResult, .foreign: break
+      case .unusable(let problem): problems.append(problem)
+      case .entry(let entry):
+        if let containerID, entry.parameters.containerID != containerID { continue }
+        if entry.network.isEmpty || entry.parameters.containerID.isEmpty
+          || entry.parameters.interfaceName.isEmpty
+        {
+          problems.append(
+            CacheProblem(file: "\(resultsDirectory)/\(name)", reason: "it does not say what it belongs to"))
+        } else {
+          entries.append(entry)
+        }
+      }
+    }
+    return (entries, problems)
+  }
+}

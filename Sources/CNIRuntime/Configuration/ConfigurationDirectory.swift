@@ -1,0 +1,158 @@
+import CNI
+import LinuxNetworking
+
+/// A network and the file that configures it.
+public struct LoadedNetwork: Sendable, Hashable {
+  /// The configuration; that of a single plugin has become a list of one.
+  public var list: NetworkConfigurationList
+  /// The file.
+  public var file: String
+
+  /// The network's name.
+  public var name: String { list.name }
+}
+
+/// A directory of network configurations: `.conflist`, and `.conf` and `.json` for single plugins.
+///
+/// Every file counts for itself: one that is broken is a problem to report and hides no other. Hidden files and those with
+/// other extensions (editors' and package managers' left-overs) are not looked at.
+public struct ConfigurationDirectory: Sendable, Hashable {
+  /// Where container runtimes look by default.
+  public static let defaultPath = "/etc/cni/net.d"
+
+  /// The directory.
+  public var path: String
+
+  /// A directory, which need not exist.
+  public init(_ path: String = ConfigurationDirectory.defaultPath) {
+    self.path = path
+  }
+
+  /// What a directory holds.
+  public struct Contents: Sendable, Hashable {
+    /// The networks, in the order of their files' names. The first one is the default network.
+    public var networks: [LoadedNetwork]
+    /// What is wrong with files.
+    public var problems: [ConfigurationProblem]
+
+    /// The network of that name.
+    public subscript(name: String) -> LoadedNetwork? { networks.first { $0.name == name } }
+  }
+
+  /// Loads all networks. Of several files for the same network the first by name counts; the others are reported as
+  /// problems.
+  /// - Parameter maximum: how many networks to load at most.
+  public func load(maximum: Int = .max) -> Contents {
+    var contents = Contents(networks: [], problems: [])
+    let files: [ConfigurationFile]
+    do throws(UnusableConfiguration) { files = try self.files() } catch {
+      contents.problems.append(error.problem)
+      return contents
+    }
+    for file in files where contents.networks.count < maximum {
+      do throws(UnusableConfiguration) {
+        guard let list = try file.load() else { continue }
+        if let first = contents[list.name] {
+          contents.problems.append(
+            ConfigurationProblem(
+              file: file.path, reason: "network \"\(list.name)\" is configured by \(first.file) already",
+              remedy: "remove one of the files, or give one of the networks another name"))
+        } else {
+          contents.networks.append(LoadedNetwork(list: list, file: file.path))
+        }
+      } catch {
+        contents.problems.append(error.problem)
+      }
+    }
+    return contents
+  }
+
+  /// The network of that name. As in the Go library lists come first, then single plugins; each by file name.
+  /// - Throws: `networkNotFound`, with what is wrong with the files that could not be read; `noConfiguration` if there
+  ///   is no file at all.
+  public func network(named name: String) throws(RuntimeError) -> LoadedNetwork {
+    var problems: [ConfigurationProblem] = []
+    var others: [String] = []
+    var isEmpty = true
+    do throws(UnusableConfiguration) {
+      let files = try self.files()
+      isEmpty = files.isEmpty
+      for file in files.filter({ $0.form == .list }) + files.filter({ $0.form == .single }) {
+        do throws(UnusableConfiguration) {
+          guard let list = try file.load() else { continue }
+          if list.name == name { return LoadedNetwork(list: list, file: file.path) }
+          others.append(list.name)
+        } catch {
+          problems.append(error.problem)
+        }
+      }
+    } catch {
+      problems.append(error.problem)
+      isEmpty = false
+    }
+    if isEmpty { throw noConfiguration("find network \"\(name)\"", name) }
+    throw notFound(name, others, problems)
+  }
+
+  /// The first network, in the order of ``load(maximum:)``.
+  /// - Throws: `noConfiguration`, with what is wrong with the files that are there.
+  public func defaultNetwork() throws(RuntimeError) -> LoadedNetwork {
+    let contents = load(maximum: 1)
+    if let first = contents.networks.first { return first }
+    throw noConfiguration("find the default network", "", contents.problems)
+  }
+
+  private func notFound(_ name: String, _ others: [String], _ problems: [ConfigurationProblem])
+    -> RuntimeError
+  {
+    var reason = "no configuration in \(path) is for a network of that name"
+    if !others.isEmpty { reason += " (there are: \(others.joined(separator: ", ")))" }
+    if !problems.isEmpty {
+      reason += "; files that cannot be used: \(problems.map(\.description).joined(separator: "; "))"
+    }
+    return RuntimeError(
+      kind: .networkNotFound, operation: "find network \"\(name)\"", network: name, reason: reason,
+      code: .invalidConfiguration)
+  }
+
+  private func noConfiguration(
+    _ operation: String, _ name: String, _ problems: [ConfigurationProblem] = []
+  ) -> RuntimeError {
+    RuntimeError(
+      kind: .noConfiguration, operation: operation, network: name,
+      reason: problems.isEmpty
+        ? "there is no network configuration in \(path)"
+        : "no network configuration in \(path) can be used: \(problems.map(\.description).joined(separator: "; "))",
+      remedy: problems.isEmpty ? "put a .conflist file there" : "", code: .invalidConfiguration)
+  }
+
+  private func files() throws(UnusableConfiguration) -> [ConfigurationFile] {
+    do throws(FileError) {
+      return try StateFile.names(in: path).sorted().compactMap {
+        ConfigurationFile(directory: path, name: $0)
+      }
+    } catch {
+      throw UnusableConfiguration(problem: ConfigurationProblem(file: path, reason: "\(error)"))
+    }
+  }
+}
+
+extension NetworkConfigurationList {
+  /// The network that a file configures: a list, or for the extensions `.conf` and `.json` a single plugin.
+  /// - Throws: `invalidConfiguration`.
+  public static func load(file: String) throws(RuntimeError) -> NetworkConfigurationList {
+    let form: ConfigurationFile.Form = file.hasSuffix(".conf") || file.hasSuffix(".json") ? .single : .list
+    let operation = "load \(file)"
+    do throws(UnusableConfiguration) {
+      if let list = try ConfigurationFile(path: file, form: form).load() { return list }
+    } catch {
+      throw RuntimeError(
+        kind: .invalidConfiguration, operation: operation, file: error.problem.file,
+        reason: error.problem.position.map { "\($0): \(error.problem.reason)" } ?? error.problem.reason,
+        remedy: error.problem.remedy, code: .invalidConfiguration)
+    }
+    throw RuntimeError(
+      kind: .invalidConfiguration, operation: operation, file: file, reason: "there is no such file",
+      code: .invalidConfiguration)
+  }
+}

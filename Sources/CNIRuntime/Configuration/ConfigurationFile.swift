@@ -1,0 +1,121 @@
+import CNI
+import LinuxNetworking
+
+/// A problem as an error of its own, to keep `throws` typed.
+struct UnusableConfiguration: Error {
+  var problem: ConfigurationProblem
+}
+
+/// One file of a configuration directory.
+struct ConfigurationFile {
+  /// A list (`.conflist`), or a single plugin (`.conf`, `.json`) as they were before 1.0.0.
+  enum Form {
+    case list
+    case single
+  }
+
+  let path: String
+  let form: Form
+
+  /// `nil` for names that belong to no configuration: other extensions, hidden files.
+  init?(directory: String, name: String) {
+    guard !name.hasPrefix("."), let dot = name.lastIndex(of: ".") else { return nil }
+    switch name[dot...] {
+    case ".conflist": form = .list
+    case ".conf", ".json": form = .single
+    default: return nil
+    }
+    path = "\(directory)/\(name)"
+  }
+
+  init(path: String, form: Form) {
+    self.path = path
+    self.form = form
+  }
+
+  /// The network of this file. `nil` if the file is gone, or is a directory.
+  func load() throws(UnusableConfiguration) -> NetworkConfigurationList? {
+    guard let json = try read() else { return nil }
+    if case .object(let object) = json.kind { try checkForm(object) }
+    do throws(CNIError) {
+      if form == .single {
+        return try NetworkConfigurationList.wrapping(PluginConfiguration(json: json, source: path))
+      }
+    } catch { throw UnusableConfiguration(problem: ConfigurationProblem(file: path, error)) }
+    var list: NetworkConfigurationList
+    do throws(CNIError) { list = try NetworkConfigurationList(json: json, source: path) } catch {
+      throw UnusableConfiguration(problem: ConfigurationProblem(file: path, error))
+    }
+    if !list.loadOnlyInlinedPlugins { try appendPlugins(to: &list) }
+    if list.plugins.isEmpty {
+      throw UnusableConfiguration(
+        problem: ConfigurationProblem(
+          file: path, position: json.position, reason: "network \"\(list.name)\" has no plugins",
+          remedy: "list them under \"plugins\", or put their .conf files into \(pluginDirectory(list.name))"))
+    }
+    return list
+  }
+
+  /// A list under the name of a single configuration, and the other way round, is the most frequent mistake.
+  private func checkForm(_ object: JSONObject) throws(UnusableConfiguration) {
+    let hasPlugins = object.member(matching: "plugins")
+    let hasType = object.member(matching: "type")
+    if form == .single, let hasPlugins, hasType == nil {
+      throw UnusableConfiguration(
+        problem: ConfigurationProblem(
+          file: path, position: hasPlugins.keyPosition,
+          reason: "it is a list of plugins under the name of a single one",
+          remedy: "rename it so that it ends in .conflist"))
+    }
+    if form == .list, let hasType, hasPlugins == nil {
+      throw UnusableConfiguration(
+        problem: ConfigurationProblem(
+          file: path, position: hasType.keyPosition, reason: "it is a single plugin under the name of a list",
+          remedy: "rename it so that it ends in .conf, or put it into a list under \"plugins\""))
+    }
+  }
+
+  /// The plugins in the directory that has the network's name, beside this file, in order of their names.
+  private func appendPlugins(to list: inout NetworkConfigurationList) throws(UnusableConfiguration) {
+    let directory = pluginDirectory(list.name)
+    var names: [String]
+    do throws(FileError) { names = try StateFile.names(in: directory) } catch {
+      // A file of that name is none of ours.
+      if error.errno == .notDirectory { return }
+      throw UnusableConfiguration(problem: ConfigurationProblem(file: directory, reason: "\(error)"))
+    }
+    names.sort()
+    for name in names {
+      guard !name.hasPrefix("."), name.hasSuffix(".conf") else { continue }
+      let file = ConfigurationFile(path: "\(directory)/\(name)", form: .single)
+      guard let json = try file.read() else { continue }
+      do throws(CNIError) { try list.append(pluginFrom: json, source: file.path) } catch {
+        throw UnusableConfiguration(problem: ConfigurationProblem(file: file.path, error))
+      }
+    }
+  }
+
+  private func pluginDirectory(_ network: String) -> String {
+    let parent = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
+    return "\(parent)/\(network)"
+  }
+
+  /// The file as JSON; `nil` if it is gone, or no file.
+  private func read() throws(UnusableConfiguration) -> JSONValue? {
+    func unusable(_ reason: String, _ remedy: String = "", _ position: SourcePosition? = nil)
+      -> UnusableConfiguration
+    {
+      UnusableConfiguration(
+        problem: ConfigurationProblem(file: path, position: position, reason: reason, remedy: remedy))
+    }
+    let bytes: [UInt8]
+    do throws(FileError) { bytes = try StateFile.read(path, limit: 16 << 20) } catch {
+      if error.errno == .isDirectory || error.isNotFound { return nil }
+      throw unusable("\(error)")
+    }
+    if bytes.isEmpty { throw unusable("it is empty", "it may be about to be written; otherwise remove it") }
+    do throws(JSONError) { return try JSONValue.parse(bytes) } catch {
+      throw unusable("it is not valid JSON: \(error.reason)", "", error.position)
+    }
+  }
+}

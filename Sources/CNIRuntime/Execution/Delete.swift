@@ -1,0 +1,82 @@
+import CNI
+import CNIExecution
+import LinuxNetworking
+
+extension CNIRuntime {
+  /// Detaches a container from a network: runs DEL of all plugins in reverse order, with the result of ADD if there is
+  /// one. Goes through all of them whatever fails, and throws one error with all failures at the end. The cache forgets
+  /// the attachment once all have succeeded. May be called any number of times.
+  /// - Returns: what was odd about the cache and did not matter.
+  @discardableResult
+  public func delete(
+    _ list: NetworkConfigurationList, _ parameters: AttachmentParameters, limits: ExecutionLimits? = nil
+  ) throws(RuntimeError) -> [CacheProblem] {
+    let operation = parameters.describe("detach", "from", list.name)
+    try validate(list, parameters, operation)
+    var problems: [CacheProblem] = []
+    var result: JSONValue?
+    let content = cache.read(network: list.name, parameters.attachment)
+    do throws(CacheFailure) { result = try cachedJSON(list, parameters.attachment, in: content) } catch {
+      problems.append(error.problem)
+    }
+    if !list.version.passesPrevResultOnDel { result = nil }
+    let failures = delete(list, list.plugins[...], parameters, result, runner(limits))
+    guard failures.isEmpty else {
+      throw RuntimeError(
+        kind: .pluginFailed, operation: operation, network: list.name, attachment: parameters.attachment,
+        file: list.source, code: failures[0].cniError.code, failures: failures)
+    }
+    switch content {
+    case .absent, .foreign: return problems
+    case .entry, .bareResult, .unusable: break
+    }
+    do throws(FileError) { try cache.remove(network: list.name, parameters.attachment) } catch {
+      problems.append(CacheProblem(file: error.path, reason: "\(error)"))
+    }
+    return problems
+  }
+
+  /// Detaches a container from the network that a single plugin's configuration describes.
+  @discardableResult
+  public func delete(
+    _ plugin: PluginConfiguration, _ parameters: AttachmentParameters, limits: ExecutionLimits? = nil
+  ) throws(RuntimeError) -> [CacheProblem] {
+    let list = try wrap(plugin, parameters.describe("detach", "from", plugin.name))
+    return try delete(list, parameters, limits: limits)
+  }
+
+  /// Detaches what the cache remembers, from that alone: no configuration has to be loaded, and one that has changed
+  /// since does not matter.
+  @discardableResult
+  public func delete(_ entry: CacheEntry, limits: ExecutionLimits? = nil) throws(RuntimeError)
+    -> [CacheProblem]
+  {
+    let list: NetworkConfigurationList
+    do throws(CNIError) { list = try entry.configurationList() } catch {
+      throw RuntimeError(
+        kind: .cache, operation: entry.parameters.describe("detach", "from", entry.network),
+        network: entry.network, attachment: entry.attachment,
+        file: cache.file(network: entry.network, entry.attachment), reason: error.message,
+        remedy: "detach it with the network's configuration instead", code: error.code)
+    }
+    return try delete(list, entry.parameters, limits: limits)
+  }
+
+  /// Runs DEL of these plugins from the last to the first and collects what fails.
+  func delete(
+    _ list: NetworkConfigurationList, _ plugins: ArraySlice<PluginConfiguration>,
+    _ parameters: AttachmentParameters, _ result: JSONValue?, _ runner: PluginRunner
+  ) -> [PluginFailure] {
+    var failures: [PluginFailure] = []
+    for plugin in plugins.reversed() {
+      let json = list.configuration(
+        for: plugin, prevResult: result, runtimeConfig: parameters.capabilityArguments)
+      do throws(PluginFailure) {
+        try runner.delete(plugin.type, request(.del, list, parameters, json))
+      } catch {
+        failures.append(error)
+      }
+    }
+    return failures
+  }
+}

@@ -1,0 +1,60 @@
+import CNI
+import CNIExecution
+
+extension CNIRuntime {
+  /// Removes what belongs to no valid attachment of a network: first DEL for each one that the cache remembers and the
+  /// list does not have, then GC of every plugin, if the version knows it. Goes through everything whatever fails, and throws
+  /// one error with all failures at the end. Does nothing for a list with `disableGC`.
+  ///
+  /// No ADD or DEL of the network may be under way meanwhile.
+  /// - Returns: entries of the cache that could not be read, and so could not be judged.
+  @discardableResult
+  public func collectGarbage(
+    _ list: NetworkConfigurationList, validAttachments: [Attachment], limits: ExecutionLimits? = nil
+  ) throws(RuntimeError) -> [CacheProblem] {
+    let operation = "collect the garbage of network \"\(list.name)\""
+    try validate(list, nil, operation)
+    if list.disableGC { return [] }
+    let valid = Set(validAttachments)
+    var (entries, problems) = cache.entries()
+    var failures: [PluginFailure] = []
+    var reasons: [String] = []
+    for entry in entries where entry.network == list.name && !valid.contains(entry.attachment) {
+      do throws(RuntimeError) {
+        problems += try deleteStale(entry, list, limits)
+      } catch {
+        failures += error.failures
+        if error.failures.isEmpty { reasons.append("\(error)") }
+      }
+    }
+    if list.version.supportsGC {
+      let runner = runner(limits)
+      for plugin in list.plugins {
+        let json = list.configuration(for: plugin, validAttachments: validAttachments)
+        do throws(PluginFailure) {
+          try runner.collectGarbage(plugin.type, request(.gc, list, nil, json))
+        } catch {
+          failures.append(error)
+        }
+      }
+    }
+    if !failures.isEmpty || !reasons.isEmpty {
+      throw RuntimeError(
+        kind: failures.isEmpty ? .cache : .pluginFailed, operation: operation, network: list.name,
+        file: list.source, reason: reasons.joined(separator: "; "),
+        code: failures.first?.cniError.code ?? .internalError, failures: failures)
+    }
+    return problems
+  }
+
+  /// With the configuration that the attachment was made with, if that is still readable: plugins may have been removed
+  /// from the list since, and what they made is to go as well.
+  private func deleteStale(
+    _ entry: CacheEntry, _ list: NetworkConfigurationList, _ limits: ExecutionLimits?
+  ) throws(RuntimeError) -> [CacheProblem] {
+    if let own = try? entry.configurationList(), own.name == list.name {
+      return try delete(own, entry.parameters, limits: limits)
+    }
+    return try delete(list, entry.parameters, limits: limits)
+  }
+}
