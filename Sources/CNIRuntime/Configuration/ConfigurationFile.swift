@@ -1,4 +1,5 @@
 import CNI
+import Glibc
 import LinuxNetworking
 
 /// A problem as an error of its own, to keep `throws` typed.
@@ -110,7 +111,13 @@ struct ConfigurationFile {
     }
     let bytes: [UInt8]
     do throws(FileError) { bytes = try StateFile.read(path, limit: 16 << 20) } catch {
-      if error.errno == .isDirectory || error.isNotFound { return nil }
+      if error.errno == .isDirectory { return nil }
+      if error.isNotFound {
+        // Gone since the directory was listed, or a link that leads nowhere.
+        var status = stat()
+        guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFLNK else { return nil }
+        throw unusable("it is a symbolic link to a file that is not there")
+      }
       throw unusable("\(error)")
     }
     if bytes.isEmpty { throw unusable("it is empty", "it may be about to be written; otherwise remove it") }
