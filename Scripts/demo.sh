@@ -159,7 +159,7 @@ ip link delete out0
 ip netns delete world
 
 # The bridge belongs to the network, not to a container: it stays, as everybody's bridge does, until its host goes.
-left_files() { find /var/lib/cni /run/cni -type f ! -name lock ! -name 'last_reserved_ip.*' "$@"; }
+left_files() { find /var/lib/cni /run/cni \( -type f -o -type l \) ! -name lock ! -name 'last_reserved_ip.*' "$@"; }
 rules_left() { nft list ruleset | grep -E 'masquerade|mynet|cnitool-|10\.22\.|elements'; }
 expect "no link left but the bridge" nothing sh -c "ip -o link show | grep -vE ': (lo|cni0):|: tun|: sit|: gre|: erspan|: ip6|: teql'"
 expect "no namespace left" nothing ip netns list

@@ -188,7 +188,7 @@ class Report:
         for phase in go.keys() | ours.keys():
             found = []
             one, other = go.get(phase), ours.get(phase)
-            if phase == "after a failed ADD" and not self.same:
+            if phase == "after a failed ADD" and not self.same and mode != "go, then ours":
                 # The peer leaves what it had done; of ours, nothing but the bridge may stay.
                 one, other = ours[phase]["before"] if other else None, other["after"] if other else None
                 for state in (one, other):
@@ -198,7 +198,7 @@ class Report:
             if phase == "traces" and not self.same:
                 one = []
             for path, left, right in differences(one, other):
-                heading = documented.explanation(scenario, phase, path, left, right)
+                heading = documented.explanation(mode, scenario, phase, path, left, right)
                 if heading:
                     self.documented[heading] += 1
                 else:

@@ -9,19 +9,32 @@ GENERIC = {100, 999}
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where in a comparison two values differ."""
+
+    mode: str  # how the plugins were called: "direct", "cnitool", "ours, then go", …
+    scenario: str
+    phase: str  # "ADD c1", "after ADD", …
+    path: str  # within what is compared in that phase
+
+
+@dataclass(frozen=True)
 class Difference:
     heading: str
-    applies: Callable  # (scenario name, phase, path, Go's value, ours) -> bool
+    applies: Callable  # (place, Go's value, ours) -> bool
 
 
 DIFFERENCES = [
-    Difference("Owner marks", lambda scenario, phase, path, go, ours: path.endswith("/ifalias") and go == "(absent)"),
+    Difference("Owner marks", lambda place, go, ours: place.path.endswith("/ifalias") and go == "(absent)"),
     Difference(
-        "Error codes",
-        lambda scenario, phase, path, go, ours: path == "/code" and go in GENERIC and isinstance(ours, int)),
+        "Error codes", lambda place, go, ours: place.path == "/code" and go in GENERIC and isinstance(ours, int)),
     Difference(
-        "Newer protocol versions",
-        lambda scenario, phase, path, go, ours: path == "/supportedVersions" and set(go) < set(ours)),
+        "Protocol versions",
+        lambda place, go, ours: place.path == "/supportedVersions" and set(go) < set(ours)),
+    Difference(
+        "Masquerading",
+        lambda place, go, ours: place.mode == "ours, then go" and place.phase == "traces"
+        and "iptables" not in place.scenario and go == []),
 ]  # fmt: skip
 
 
@@ -34,8 +47,10 @@ def missing_paragraphs():
     return sorted({difference.heading for difference in DIFFERENCES} - headings())
 
 
-def explanation(scenario, phase, path, go, ours):
+def explanation(mode, scenario, phase, path, go, ours):
+    """The heading of the paragraph that explains a difference; None if it is not meant."""
+    place = Place(mode, scenario, phase, path)
     for difference in DIFFERENCES:
-        if difference.applies(scenario, phase, path, go, ours):
+        if difference.applies(place, go, ours):
             return difference.heading
     return None
