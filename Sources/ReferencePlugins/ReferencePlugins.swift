@@ -1,1 +1,33 @@
-// ReferencePlugins
+import CNIExecution
+import CNIPluginKit
+
+/// The plugins of this package.
+public enum ReferencePlugins {
+  /// All of them, to be linked into their caller.
+  public static let all = EmbeddedPlugins(programs.map(\.embedded))
+
+  /// Their types, in alphabetical order.
+  public static var names: [String] { programs.map(\.embedded.type) }
+
+  /// Runs the plugin of that name as the program that it is; `nil` if there is none.
+  ///
+  /// - Parameter version: The program's version.
+  /// - Returns: The exit status.
+  public static func run(named name: String, version: String) -> Int32? {
+    programs.first { $0.embedded.type == name }?.run(version)
+  }
+
+  private struct Program: Sendable {
+    let embedded: EmbeddedPlugin
+    let run: @Sendable (_ version: String) -> Int32
+
+    init<P: Plugin>(_ plugin: P.Type) {
+      embedded = EmbeddedPlugin(plugin)
+      run = { PluginMain.run(plugin, embedded: ReferencePlugins.all, version: $0) }
+    }
+  }
+
+  private static let programs = [
+    Program(Bridge.self), Program(Loopback.self),
+  ]
+}

@@ -17,6 +17,9 @@ int clinux_setns(int fd, int nstype);
 /// `unshare(2)` for the calling thread. 0, or -1 and `errno`.
 int clinux_unshare(int flags);
 
+/// `memmem(3)`: where `needle` begins in `haystack`, or NULL.
+const void *clinux_memmem(const void *haystack, long length, const void *needle, long needle_length);
+
 #define CLINUX_CLONE_NEWNET 0x40000000
 #define CLINUX_CLONE_NEWNS 0x00020000
 

@@ -125,6 +125,20 @@ extension NetfilterSocket {
   }
 }
 
+extension NetfilterSocket {
+  /// Carries out the transaction, and says whether it could; an error that `isTolerable` is none.
+  public mutating func commit(
+    _ transaction: NFTransaction, unless isTolerable: (NetlinkError) -> Bool
+  ) throws(NetlinkError) -> Bool {
+    do {
+      try commit(transaction)
+      return true
+    } catch where isTolerable(error) {
+      return false
+    }
+  }
+}
+
 extension NFTCommand {
   /// Makes something that others build on.
   fileprivate var isLayout: Bool {

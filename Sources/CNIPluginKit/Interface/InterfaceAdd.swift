@@ -1,0 +1,55 @@
+import CNI
+import LinuxNetworking
+import NetworkAddresses
+import Netlink
+
+extension InterfacePlugin {
+  /// ADD: link, addresses, connection, result. A step that fails undoes the ones before.
+  public func add(_ call: PluginCall) throws -> AddResult {
+    let attachment = try InterfaceAttachment(call)
+    do {
+      return try attach(attachment)
+    } catch {
+      throw attachment.undo.rollBack(after: error)
+    }
+  }
+
+  private func attach(_ attachment: InterfaceAttachment) throws -> AddResult {
+    let call = attachment.call
+    let link = try createLink(in: attachment)
+    var result = AddResult(interfaces: link.interfaces)
+
+    if let ipamType = settings.ipamType {
+      // Registered first: a delegate that was killed half-way may have leased an address all the same.
+      attachment.undo.register("the address lease") { try call.delegate(to: ipamType, .del) }
+      guard let leased = try call.delegate(to: ipamType, .add), !leased.ips.isEmpty else {
+        throw CNIError(
+          .invalidConfiguration, "the IPAM plugin \(ipamType) gave no address",
+          details: "ipam of network \(call.network) needs a subnet, a range or addresses")
+      }
+      result.ips = leased.ips
+      result.routes = leased.routes
+      result.dns = leased.dns
+      for position in result.ips.indices { result.ips[position].interface = link.position }
+      try complete(&result, link: link)
+      try ContainerConfiguration(link: link, result: result, settings: settings).apply(in: attachment)
+    } else if !settings.leavesInterfaceDown {
+      _ = try attachment.inContainer { try $0.perform(.changeLink(.index(link.index), LinkChange(isUp: true))) }
+    }
+    try connect(link, result: &result, in: attachment)
+    if !result.ips.isEmpty { announce(link, in: attachment) }
+    if !settings.dns.isEmpty { result.dns = settings.dns }
+    return result
+  }
+
+  /// Tells the neighbours who has the addresses now: another container may have had them a moment ago.
+  ///
+  /// With `arp_notify` and `ndisc_notify` on, setting the hardware address (to what it is) makes the kernel send the
+  /// gratuitous ARP and the unsolicited neighbour advertisement. A packet socket of our own would do too, but closing
+  /// one waits for a grace period of the kernel's, as long as the rest of an ADD together.
+  private func announce(_ link: CreatedLink, in attachment: InterfaceAttachment) {
+    guard let mac = link.mac else { return }
+    // Best effort: neighbours that miss it find out by themselves, only later.
+    _ = try? attachment.inContainer { try $0.perform(.changeLink(.index(link.index), LinkChange(mac: mac))) }
+  }
+}

@@ -1,0 +1,76 @@
+import CNI
+import LinuxNetworking
+import Netlink
+
+extension InterfacePlugin {
+  /// DEL: the link, the lease, whatever else there is; a step that fails does not keep the others from being done.
+  ///
+  /// The lease is given back after the link is gone, so that the address is never in two places.
+  public func delete(_ call: PluginCall) throws {
+    var problems: [CNIError] = []
+    func attempt(_ step: () throws -> Void) {
+      do { try step() } catch { problems.append(CNIError(describing: error)) }
+    }
+    // A previous result that cannot be read must not keep anything from being removed.
+    let previous = try? call.configuration.prevResult()
+    attempt { try deleteLink(call) }
+    if let ipamType = settings.ipamType { attempt { try call.delegate(to: ipamType, .del) } }
+    attempt { try disconnect(call, previous: previous) }
+    guard var first = problems.first else { return }
+    for other in problems.dropFirst() {
+      first.details += (first.details.isEmpty ? "also: " : "; also: ") + other.description
+    }
+    throw first
+  }
+
+  private func deleteLink(_ call: PluginCall) throws {
+    if try deleteInContainer(call) { return }
+    // The namespace is gone, or the link in it: what may be left is the host's end, under the name that follows
+    // from the attachment.
+    var host = try RouteSocket()
+    try OwnedLinks.delete(call.owner, in: &host)
+  }
+
+  /// Whether there was a link in the container's namespace to delete.
+  private func deleteInContainer(_ call: PluginCall) throws -> Bool {
+    guard !call.namespacePath.isEmpty else { return false }
+    let namespace: NetworkNamespace
+    do {
+      namespace = try NetworkNamespace.open(call.namespacePath)
+    } catch .gone {
+      return false
+    }
+    if !call.request.netnsOverride, try namespace.isCurrent {
+      throw CNIError(
+        .invalidEnvironment,
+        "CNI_NETNS (\(call.namespacePath)) is the network namespace that the plugin itself runs in",
+        details: "nothing is deleted there; pass the container's namespace, or set CNI_NETNS_OVERRIDE=1")
+    }
+    var container = try RouteSocket(namespace: namespace.descriptor)
+    return try container.deleteIfPresent(.name(call.interfaceName))
+  }
+}
+
+/// Links on the host that carry an owner's mark.
+public enum OwnedLinks {
+  /// The length of an alias that the kernel keeps (`IFALIASZ`, less the end mark).
+  public static let aliasLimit = 255
+
+  /// Deletes the link of one attachment, found by the name that follows from the owner and confirmed by its alias.
+  static func delete(_ owner: Owner, in socket: inout RouteSocket) throws {
+    for attempt in 0..<3 {
+      guard let link = try socket.find(.name(owner.linkName(attempt: attempt))) else { return }
+      if owner.owns(link.alias ?? "", limit: aliasLimit) {
+        try socket.deleteIfPresent(.index(link.index))
+        return
+      }
+    }
+  }
+
+  /// Deletes every link that carries the mark of a stale attachment of a network.
+  static func deleteStale(_ stale: StaleMarks, in socket: inout RouteSocket) throws {
+    for link in try socket.links() where link.alias.map(stale.contains) == true {
+      try socket.deleteIfPresent(.index(link.index))
+    }
+  }
+}

@@ -1,0 +1,101 @@
+import CNI
+import NetworkAddresses
+import Netlink
+
+/// A plugin that gives a container an interface.
+///
+/// It says only what is its own: how the link is made, what connects it, what to check beyond the addresses. The kit
+/// does the rest, the same for every one of them: IPAM, addresses, routes, announcement, result, CHECK against
+/// `prevResult`, DEL, GC, STATUS, and undoing an ADD that fails.
+///
+/// The requirements are called in this order:
+///
+/// | command | calls |
+/// |---|---|
+/// | ADD | `createLink`, `complete`, `connect` |
+/// | CHECK | `checkLink` |
+/// | DEL | `disconnect` |
+/// | GC | `collectGarbage` |
+/// | STATUS | `checkRequirements` |
+public protocol InterfacePlugin: Plugin {
+  /// What all interface plugins read from their configuration.
+  var settings: InterfaceSettings { get }
+
+  /// Creates the link and everything below it, registering the undo of each step with `attachment.undo`.
+  func createLink(in attachment: InterfaceAttachment) throws -> CreatedLink
+
+  /// Completes the result after IPAM has answered: gateways, default routes, which interface has which address.
+  func complete(_ result: inout AddResult, link: CreatedLink) throws
+
+  /// Connects the configured link with the host: gateway addresses, forwarding, packet filter. It may change the
+  /// result, and comes after the container's side has its addresses.
+  func connect(_ link: CreatedLink, result: inout AddResult, in attachment: InterfaceAttachment) throws
+
+  /// Checks the link itself against `prevResult`; addresses and routes are the kit's.
+  func checkLink(_ link: Link, result: AddResult, in attachment: InterfaceAttachment) throws
+
+  /// Removes what `connect` and `createLink` left outside the container. `previous` is the attachment's result
+  /// where the runtime handed it on. Nothing to remove is no error.
+  func disconnect(_ call: PluginCall, previous: AddResult?) throws
+
+  /// Removes what stale attachments of the network left, beyond links with their mark and leases.
+  func collectGarbage(_ call: PluginCall, stale: StaleMarks) throws
+
+  /// Throws code 50 when the plugin's own needs for an ADD are not met; IPAM and privileges are the kit's.
+  func checkRequirements(_ call: PluginCall) throws
+}
+
+extension InterfacePlugin {
+  /// Nothing to complete.
+  public func complete(_ result: inout AddResult, link: CreatedLink) throws {}
+  /// Nothing to connect.
+  public func connect(_ link: CreatedLink, result: inout AddResult, in attachment: InterfaceAttachment) throws {}
+  /// Nothing to disconnect.
+  public func disconnect(_ call: PluginCall, previous: AddResult?) throws {}
+  /// Nothing beyond links and leases.
+  public func collectGarbage(_ call: PluginCall, stale: StaleMarks) throws {}
+  /// No needs of its own.
+  public func checkRequirements(_ call: PluginCall) throws {}
+}
+
+/// The keys that all interface plugins have in common.
+public struct InterfaceSettings: Sendable {
+  /// `ipam.type`; `nil` for an interface without addresses (layer 2).
+  public var ipamType: String?
+  /// `dns` of the configuration; it takes precedence over what IPAM says.
+  public var dns: DNSConfiguration
+  /// Whether IPv6 addresses go through duplicate address detection, and ADD waits for it (`enabledad`).
+  public var detectsDuplicateAddresses: Bool
+  /// Whether the container's interface stays down (`disableContainerInterface`).
+  public var leavesInterfaceDown: Bool
+
+  /// Reads the common keys of a call's configuration.
+  public init(
+    _ call: PluginCall, detectsDuplicateAddresses: Bool = false, leavesInterfaceDown: Bool = false
+  ) throws(CNIError) {
+    ipamType = call.configuration.ipamType
+    dns = call.configuration.dns
+    self.detectsDuplicateAddresses = detectsDuplicateAddresses
+    self.leavesInterfaceDown = leavesInterfaceDown
+  }
+}
+
+/// A link that an interface plugin made.
+public struct CreatedLink: Sendable {
+  /// All interfaces of the attachment, as the result lists them.
+  public var interfaces: [Interface]
+  /// The position of the container's interface in `interfaces`.
+  public var position: Int
+  /// The container's interface index, in the container's namespace.
+  public var index: Int32
+  /// The container's hardware address.
+  public var mac: MACAddress?
+
+  /// A link with its place in the result.
+  public init(interfaces: [Interface], position: Int, index: Int32, mac: MACAddress?) {
+    self.interfaces = interfaces
+    self.position = position
+    self.index = index
+    self.mac = mac
+  }
+}

@@ -1,0 +1,36 @@
+import CNI
+import LinuxNetworking
+import Netlink
+
+extension InterfacePlugin {
+  /// GC: stale links, then the plugin's own, then stale leases.
+  public func collectGarbage(_ call: PluginCall, keeping valid: Set<Attachment>) throws {
+    let stale = StaleMarks(network: call.network, valid: valid)
+    var problems: [CNIError] = []
+    func attempt(_ step: () throws -> Void) {
+      do { try step() } catch { problems.append(CNIError(describing: error)) }
+    }
+    attempt {
+      var host = try RouteSocket()
+      try OwnedLinks.deleteStale(stale, in: &host)
+    }
+    if let ipamType = settings.ipamType { attempt { try call.delegate(to: ipamType, .gc) } }
+    attempt { try collectGarbage(call, stale: stale) }
+    if let first = problems.first { throw first }
+  }
+
+  /// STATUS: privileges, the plugin's own needs, IPAM.
+  public func status(_ call: PluginCall) throws {
+    if let missing = Privileges.explanation(needed: [.netAdmin]) {
+      throw CNIError(.notAvailable, "\(Self.type) cannot make interfaces", details: missing)
+    }
+    do {
+      try checkRequirements(call)
+    } catch {
+      var failure = CNIError(describing: error)
+      if failure.code != .limitedConnectivity { failure.code = .notAvailable }
+      throw failure
+    }
+    if let ipamType = settings.ipamType { try call.delegate(to: ipamType, .status) }
+  }
+}

@@ -1,0 +1,70 @@
+import CNI
+import NetworkAddresses
+import Netlink
+
+/// A pair of virtual Ethernet interfaces, one end on the host, the other in the container.
+public struct VethPair {
+  /// The host's end.
+  public let host: Link
+  /// The hardware address of the container's end.
+  public let mac: MACAddress
+  /// The index of the container's end, in the container.
+  public let containerIndex: Int32
+
+  /// Makes the pair in one request: each end is born in its own namespace, the host's end up and, if wanted, a port
+  /// of `master`. The host's end is named after the attachment and carries its mark.
+  ///
+  /// - Throws: `CNIError` when the container already has an interface of that name; `NetlinkError`.
+  public static func create(
+    in attachment: InterfaceAttachment, mtu: UInt32?, mac: MACAddress?, master: Int32? = nil
+  ) throws -> VethPair {
+    let call = attachment.call
+    let owner = call.owner
+    var generator = SystemRandomNumberGenerator()
+    var container = LinkSpecification(name: call.interfaceName, kind: nil)
+    container.mtu = mtu
+    container.mac = mac ?? MACAddress.random(using: &generator)
+    container.namespace = attachment.namespace.descriptor
+    for attempt in 0..<10 {
+      let name = owner.linkName(attempt: attempt)
+      var pair = LinkSpecification(name: name, kind: .veth(VethSettings(peer: container)))
+      pair.mtu = mtu
+      pair.mac = MACAddress.random(using: &generator)
+      pair.master = master
+      pair.isUp = true
+      guard try attachment.host.createIfAbsent(pair) else {
+        try requireFree(call.interfaceName, owner: owner, hostName: name, in: attachment)
+        continue
+      }
+      attachment.undo.register("creation of the veth pair") { [unowned attachment] in
+        try attachment.host.deleteIfPresent(.name(name))
+      }
+      // The mark comes in a second message: in the same one it would also reach a stranger's link of that name.
+      let replies = try attachment.host.perform([
+        .changeLink(.name(name), LinkChange(alias: owner.mark(limit: OwnedLinks.aliasLimit))),
+        .getLink(.name(name)),
+      ])
+      guard let host = replies.last?.link, let index = host.vethPeer else {
+        throw CNIError(.internalError, "the kernel does not say what the other end of \(name) is")
+      }
+      return VethPair(host: host, mac: container.mac!, containerIndex: index)
+    }
+    throw CNIError(.internalError, "no free name for the host's end of \(call.interfaceName)")
+  }
+
+  /// Returns when it is the host's name that is taken, by somebody else; throws when it is the attachment itself.
+  private static func requireFree(
+    _ name: String, owner: Owner, hostName: String, in attachment: InterfaceAttachment
+  ) throws {
+    guard try attachment.inContainer({ try $0.find(.name(name)) }) != nil else {
+      let taken = try attachment.host.link(named: hostName)
+      guard owner.owns(taken.alias ?? "", limit: OwnedLinks.aliasLimit) else { return }
+      throw CNIError(
+        .internalError, "\(hostName) on the host already belongs to this attachment (\(owner))",
+        details: "an earlier ADD was not followed by a DEL; call DEL first")
+    }
+    throw CNIError(
+      .internalError, "the container already has an interface \(name)",
+      details: "call DEL for it first, or choose another CNI_IFNAME")
+  }
+}

@@ -1,0 +1,136 @@
+import CNI
+import NetworkAddresses
+import Netlink
+
+/// Masquerading as the Go plugins lay it out, so that a container can change hands in either direction.
+///
+/// They know two forms: iptables (a chain per container in the table `nat`) and, since v1.6, nf_tables (a rule per
+/// address in `inet cni_plugins_masquerade`).
+struct ForeignMasquerade {
+  private let network: String
+  private let attachment: Attachment
+
+  init(_ owner: Owner) {
+    network = owner.network
+    attachment = owner.attachment ?? Attachment(containerID: "", interfaceName: "")
+  }
+
+  /// The iptables chain: 28 bytes, `CNI-` and the beginning of the SHA-512 of network name and container ID.
+  private var chainName: String { "CNI-" + Self.digest(network + attachment.containerID, length: 24) }
+
+  /// What the comment of a rule in the nf_tables form begins with.
+  private var commentPrefix: String {
+    Self.digest(network, length: 16) + "-"
+      + Self.digest(attachment.interfaceName + ":" + attachment.containerID, length: 16)
+  }
+
+  private static func digest(_ text: String, length: Int) -> String {
+    var hexadecimal = ""
+    for byte in SHA512.digest(text.utf8).prefix(length / 2) {
+      hexadecimal += (byte < 16 ? "0" : "") + String(byte, radix: 16)
+    }
+    return hexadecimal
+  }
+
+  // MARK: Installing, in the iptables form
+
+  func installIPTables(_ prefixes: [IPPrefix]) throws {
+    // What iptables takes for a quote within quotes.
+    let comment = "name: \\\"\(network)\\\" id: \\\"\(attachment.containerID)\\\""
+    for family in [AddressFamily.ipv4, .ipv6] {
+      let own = prefixes.filter { $0.family == family }
+      if own.isEmpty { continue }
+      let multicast = family == .ipv4 ? "224.0.0.0/4" : "ff00::/8"
+      var rules = IPTables.Rules(table: "nat")
+      rules.makeChain(chainName)
+      for prefix in own {
+        rules.append("-A \(chainName) -d \(prefix.network) -m comment --comment \"\(comment)\" -j ACCEPT")
+      }
+      rules.append("-A \(chainName) ! -d \(multicast) -m comment --comment \"\(comment)\" -j MASQUERADE")
+      for prefix in own {
+        rules.append(
+          "-A POSTROUTING -s \(prefix.address) -m comment --comment \"\(comment)\" -j \(chainName)")
+      }
+      try IPTables(family).restore(rules)
+    }
+  }
+
+  // MARK: Looking
+
+  func isPresent(_ family: AddressFamily, _ socket: inout NetfilterSocket) throws -> Bool {
+    if try !Self.pluginRules(&socket).filter({ $0.isCommented(prefix: commentPrefix) }).isEmpty { return true }
+    if try Self.natChain(chainName, family, &socket) != nil { return true }
+    return IPTables(family).legacyTable("nat", contains: chainName)
+  }
+
+  private static let pluginChain = Chain(Table(.inet, "cni_plugins_masquerade"), "masq_checks")
+
+  private static func pluginRules(_ socket: inout NetfilterSocket) throws(NetlinkError) -> [Rule] {
+    do {
+      _ = try socket.chain(pluginChain.name, in: pluginChain.table)
+      return try socket.rules(in: pluginChain)
+    } catch where error.isNotFound {
+      return []
+    }
+  }
+
+  private static func natTable(_ family: AddressFamily) -> Table { Table(family == .ipv4 ? .ip : .ip6, "nat") }
+
+  private static func natChain(
+    _ name: String, _ family: AddressFamily, _ socket: inout NetfilterSocket
+  ) throws(NetlinkError) -> Chain? {
+    do { return try socket.chain(name, in: natTable(family)) } catch where error.isNotFound { return nil }
+  }
+
+  // MARK: Removing
+
+  /// Removes both forms. Without a rule of theirs on the host this is three questions to the kernel, and no process.
+  func remove(_ socket: inout NetfilterSocket) throws {
+    try Self.removePluginRules(&socket) { $0.isCommented(prefix: commentPrefix) }
+    for family in [AddressFamily.ipv4, .ipv6] {
+      try removeChain(family, &socket)
+      let iptables = IPTables(family)
+      if iptables.legacyTable("nat", contains: chainName) {
+        try iptables.removeLegacyChain(chainName, table: "nat")
+      }
+    }
+  }
+
+  private static func removePluginRules(
+    _ socket: inout NetfilterSocket, where isMeant: (Rule) -> Bool
+  ) throws {
+    let meant = try pluginRules(&socket).filter(isMeant)
+    guard !meant.isEmpty else { return }
+    var transaction = NFTransaction()
+    for rule in meant { transaction.delete(rule) }
+    try socket.commit(transaction)
+  }
+
+  /// What `iptables-nft` made: its rules are nf_tables rules and are removed as such, all in one transaction.
+  private func removeChain(_ family: AddressFamily, _ socket: inout NetfilterSocket) throws {
+    guard let chain = try Self.natChain(chainName, family, &socket) else { return }
+    let table = Self.natTable(family)
+    try socket.commitPrepared { (socket) throws(NetlinkError) in
+      var transaction = NFTransaction()
+      for rule in try socket.rules(in: Chain(table, "POSTROUTING")) where rule.jumpTargets.contains(chain.name) {
+        transaction.delete(rule)
+      }
+      transaction.flush(Chain(table, chain.name))
+      transaction.delete(Chain(table, chain.name))
+      return transaction
+    }
+  }
+
+  /// GC. Only the nf_tables form says which network a rule is of; the iptables form names the container by a hash.
+  static func removeAll(where stale: StaleMarks, _ socket: inout NetfilterSocket) throws {
+    let ofNetwork = digest(stale.network, length: 16) + "-"
+    let valid = stale.valid.map {
+      ForeignMasquerade(
+        Owner(network: stale.network, containerID: $0.containerID, interfaceName: $0.interfaceName)
+      ).commentPrefix
+    }
+    try removePluginRules(&socket) { rule in
+      rule.isCommented(prefix: ofNetwork) && !valid.contains { rule.isCommented(prefix: $0) }
+    }
+  }
+}

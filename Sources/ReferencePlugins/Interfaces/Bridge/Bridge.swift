@@ -1,0 +1,131 @@
+import CNI
+import CNIPluginKit
+import LinuxNetworking
+import NetworkAddresses
+import Netlink
+
+/// `bridge`: a veth pair, one end in the container, the other a port of a bridge on the host.
+public struct Bridge: InterfacePlugin {
+  public static let type = "bridge"
+  public static let summary = "connects containers to a bridge on the host, with gateway, masquerading and VLANs"
+
+  public let settings: InterfaceSettings
+  let configuration: BridgeConfiguration
+
+  public init(_ call: PluginCall) throws {
+    configuration = try BridgeConfiguration(call)
+    settings = try InterfaceSettings(
+      call, detectsDuplicateAddresses: configuration.detectsDuplicateAddresses,
+      leavesInterfaceDown: configuration.leavesInterfaceDown)
+  }
+
+  // MARK: ADD
+
+  public func createLink(in attachment: InterfaceAttachment) throws -> CreatedLink {
+    let bridge = try BridgeLink(configuration, network: attachment.call.network).ensure(in: attachment)
+    let pair = try VethPair.create(
+      in: attachment, mtu: configuration.mtu, mac: configuration.mac, master: bridge.index)
+    try BridgePort(configuration).apply(to: pair.host.index, in: &attachment.host)
+    try? Sysctl.write("0", to: "net/ipv6/conf/\(pair.host.name)/accept_ra")
+    return CreatedLink(
+      interfaces: [
+        Interface(name: bridge.name, mac: bridge.mac?.description),
+        Interface(name: pair.host.name, mac: pair.host.mac?.description),
+        Interface(
+          name: attachment.call.interfaceName, mac: pair.mac.description,
+          sandbox: attachment.call.namespacePath),
+      ],
+      position: 2, index: pair.containerIndex, mac: pair.mac)
+  }
+
+  public func complete(_ result: inout AddResult, link: CreatedLink) throws {
+    guard configuration.isGateway else { return }
+    for position in result.ips.indices {
+      let address = result.ips[position].address
+      if result.ips[position].gateway == nil { result.ips[position].gateway = address.first.next }
+      if configuration.isDefaultGateway,
+        !result.routes.contains(where: { $0.destination.isDefault && $0.destination.family == address.family })
+      {
+        result.routes.append(
+          RouteConfiguration(
+            destination: IPPrefix(address: .unspecified(address.family), length: 0)!,
+            gateway: result.ips[position].gateway))
+      }
+    }
+  }
+
+  public func connect(
+    _ link: CreatedLink, result: inout AddResult, in attachment: InterfaceAttachment
+  ) throws {
+    let call = attachment.call
+    if configuration.isGateway, !result.ips.isEmpty {
+      try BridgeGateway(configuration, network: call.network).connect(&result, in: attachment)
+    }
+    if configuration.checksSourceMAC, let mac = link.mac {
+      let guardian = SpoofCheck(port: link.interfaces[1].name, mac: mac, owner: call.owner)
+      attachment.undo.register("the check of source addresses") { try SpoofCheck.remove(call.owner) }
+      try guardian.install()
+    }
+    if let backend = configuration.masquerade, !result.ips.isEmpty {
+      let masquerade = Masquerade(prefixes: result.ips.map(\.address), owner: call.owner)
+      attachment.undo.register("masquerading") { try masquerade.remove() }
+      try masquerade.install(backend)
+    }
+    if !configuration.leavesInterfaceDown {
+      try BridgePort.waitUntilUp(name: link.interfaces[1].name, in: &attachment.host)
+    }
+  }
+
+  // MARK: CHECK
+
+  public func checkLink(_ link: Link, result: AddResult, in attachment: InterfaceAttachment) throws {
+    let call = attachment.call
+    let bridge = try BridgeLink(configuration, network: call.network).verify(against: result, in: attachment)
+    guard link.kind == "veth", let peer = link.vethPeer else {
+      throw CNIError(
+        .internalError, "\(link.name) is a \(link.kind ?? "device"), bridge made a veth of that name")
+    }
+    guard let port = try attachment.host.find(.index(peer)) else {
+      throw CNIError(.internalError, "the host's end of \(link.name) (interface \(peer)) is gone")
+    }
+    try BridgePort(configuration).verify(port, on: bridge, against: result, in: attachment)
+    if configuration.checksSourceMAC { try SpoofCheck.verify(port: port.name, owner: call.owner) }
+    if configuration.masquerade != nil, !result.ips.isEmpty {
+      try Masquerade(prefixes: result.ips.map(\.address), owner: call.owner).verify()
+    }
+  }
+
+  // MARK: DEL, GC, STATUS
+
+  public func disconnect(_ call: PluginCall, previous: AddResult?) throws {
+    var problems: [any Error] = []
+    func attempt(_ step: () throws -> Void) {
+      do { try step() } catch { problems.append(error) }
+    }
+    if settings.ipamType != nil {
+      attempt {
+        let prefixes = previous?.ips.map(\.address) ?? []
+        let masquerade = Masquerade(prefixes: prefixes, owner: call.owner)
+        try masquerade.remove(knowsPrefixes: previous != nil, includingForeign: configuration.masquerade != nil)
+      }
+    }
+    if configuration.checksSourceMAC { attempt { try SpoofCheck.remove(call.owner) } }
+    attempt { try BridgeLink(configuration, network: call.network).removeIfUnused() }
+    if let first = problems.first { throw first }
+  }
+
+  public func collectGarbage(_ call: PluginCall, stale: StaleMarks) throws {
+    try Masquerade.removeAll(where: stale)
+    try SpoofCheck.removeAll(where: stale)
+    try BridgeLink(configuration, network: call.network).removeIfUnused()
+  }
+
+  public func checkRequirements(_ call: PluginCall) throws {
+    var host = try RouteSocket()
+    // Where there is none, the first ADD makes it.
+    if let link = try host.find(.name(configuration.bridge)) { try BridgeLink.requireBridge(link) }
+    if configuration.masquerade == .nftables || configuration.checksSourceMAC {
+      try Masquerade.checkRequirements()
+    }
+  }
+}

@@ -1,0 +1,101 @@
+import CNI
+import CNIPluginKit
+import LinuxNetworking
+import NetworkAddresses
+import Netlink
+
+/// The bridge as the containers' gateway: its addresses, and forwarding.
+struct BridgeGateway {
+  let configuration: BridgeConfiguration
+  let owner: Owner
+
+  init(_ configuration: BridgeConfiguration, network: String) {
+    self.configuration = configuration
+    owner = Owner(network: network)
+  }
+
+  /// Gives the bridge, or the gateway interface of the VLAN, the gateway addresses of `result`, and lets the host
+  /// forward their families.
+  func connect(_ result: inout AddResult, in attachment: InterfaceAttachment) throws {
+    var name = configuration.bridge
+    if let vlan = configuration.vlans?.access {
+      let gateway = try vlanGateway(vlan, in: attachment)
+      name = gateway.name
+      result.interfaces.append(Interface(name: gateway.name, mac: gateway.mac?.description))
+    }
+    let index = try attachment.host.link(named: name).index
+    for ip in result.ips {
+      guard let gateway = ip.gateway, let prefix = IPPrefix(address: gateway, length: ip.address.length) else {
+        continue
+      }
+      try ensure(prefix, on: name, index: index, in: attachment)
+    }
+    let families = Set(result.ips.map(\.address.family))
+    if families.contains(.ipv4) { try Sysctl.ensure("net/ipv4/ip_forward", is: "1") }
+    if families.contains(.ipv6) { try Sysctl.ensure("net/ipv6/conf/all/forwarding", is: "1") }
+  }
+
+  private func ensure(
+    _ prefix: IPPrefix, on name: String, index: Int32, in attachment: InterfaceAttachment
+  ) throws {
+    let present = try attachment.host.addresses(index: index, family: prefix.family)
+    if present.contains(where: { $0.prefix == prefix }) { return }
+    for other in present where prefix.family == .ipv4 || other.prefix.overlaps(prefix) {
+      guard configuration.forceAddress else {
+        throw CNIError(
+          .invalidConfiguration, "\(name) already has the address \(other.prefix), the network's gateway is \(prefix)",
+          details: "use another bridge for this network, or set forceAddress to replace the address")
+      }
+      try attachment.host.perform(.deleteAddress(other, index: index))
+      attachment.undo.register("replacement of the bridge's address") { [unowned attachment] in
+        try attachment.host.perform(.addAddress(other, index: index))
+      }
+    }
+    // The gateway is configured, not negotiated: no duplicate address detection, no second of waiting.
+    let address = InterfaceAddress(
+      prefix, broadcast: prefix.broadcast, flags: prefix.family == .ipv6 ? [.noDAD] : [])
+    // Where it is there after all, another ADD of the same network was faster.
+    guard try attachment.host.addIfAbsent(address, index: index) else { return }
+    attachment.undo.register("the bridge's address") { [unowned attachment] in
+      try removeIfUnused(address, index: index, in: attachment)
+    }
+  }
+
+  /// Takes back an address that this ADD gave to the bridge, unless another attachment uses the bridge by now.
+  private func removeIfUnused(
+    _ address: InterfaceAddress, index: Int32, in attachment: InterfaceAttachment
+  ) throws {
+    guard try attachment.host.links(master: index).allSatisfy({ $0.alias == nil }) else { return }
+    try attachment.host.deleteIfPresent(address, index: index)
+  }
+
+  /// The host's own interface in a VLAN of the bridge: a veth pair, one end a port, the other named `BRIDGE.VLAN`.
+  private func vlanGateway(_ vlan: UInt16, in attachment: InterfaceAttachment) throws -> Link {
+    let name = "\(configuration.bridge).\(vlan)"
+    let mark = owner.mark(limit: OwnedLinks.aliasLimit)
+    if let link = try attachment.host.find(.name(name)) { return link }
+    let bridge = try attachment.host.link(named: configuration.bridge)
+    let port = Owner(network: owner.network + "." + name).linkName()
+    var gateway = LinkSpecification(name: name, kind: nil)
+    gateway.isUp = true
+    var pair = LinkSpecification(name: port, kind: .veth(VethSettings(peer: gateway)))
+    pair.mtu = configuration.mtu
+    pair.master = bridge.index
+    pair.isUp = true
+    guard try attachment.host.createIfAbsent(pair) else { return try attachment.host.link(named: name) }
+    attachment.undo.register("the VLAN's gateway interface") { [unowned attachment] in
+      let ports = try attachment.host.links(master: bridge.index)
+      guard ports.allSatisfy({ Owner($0.alias ?? "")?.attachment == nil }) else { return }
+      try attachment.host.deleteIfPresent(.name(port))
+    }
+    let portIndex = try attachment.host.link(named: port).index
+    var vlans = configuration.vlans!
+    vlans.trunk = []
+    try attachment.host.perform(
+      [
+        .changeLink(.name(port), LinkChange(alias: mark)), .changeLink(.name(name), LinkChange(isUp: true, alias: mark)),
+      ] + BridgePort.requests(for: vlans, port: portIndex, in: &attachment.host))
+    try? Sysctl.write("0", to: "net/ipv6/conf/\(port)/accept_ra")
+    return try attachment.host.link(named: name)
+  }
+}

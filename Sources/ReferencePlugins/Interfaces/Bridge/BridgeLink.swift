@@ -1,0 +1,127 @@
+import CNI
+import CNIPluginKit
+import LinuxNetworking
+import NetworkAddresses
+import Netlink
+
+/// The bridge that all attachments of a network share: made by the first ADD, removed after the last DEL.
+///
+/// Only a bridge with our mark is removed, and only while no attachment is being made: every ADD holds the host
+/// namespace's lock shared until it has ended, removal takes it exclusively.
+struct BridgeLink {
+  let configuration: BridgeConfiguration
+  let owner: Owner
+
+  init(_ configuration: BridgeConfiguration, network: String) {
+    self.configuration = configuration
+    owner = Owner(network: network)
+  }
+
+  /// Finds the bridge, or makes it, whoever comes first of any number of ADDs at the same time.
+  func ensure(in attachment: InterfaceAttachment) throws -> Link {
+    try HostLock.share(attachment.hostNamespace)
+    for _ in 0..<10 {
+      if let link = try attachment.host.find(.name(configuration.bridge)) {
+        try Self.requireBridge(link)
+        try bringUp(link, in: &attachment.host)
+        return link
+      }
+      if let link = try create(in: attachment) { return link }
+    }
+    throw CNIError(
+      .tryAgainLater, "the bridge \(configuration.bridge) keeps appearing and vanishing",
+      details: "something else on the host removes it while it is being used")
+  }
+
+  /// Makes the bridge; `nil` if somebody else was faster.
+  private func create(in attachment: InterfaceAttachment) throws -> Link? {
+    let name = configuration.bridge
+    var generator = SystemRandomNumberGenerator()
+    var settings = BridgeSettings()
+    if configuration.vlans != nil { settings.vlanFiltering = true }
+    // An address of its own keeps the bridge from taking over, and changing with, its ports' addresses.
+    var bridge = LinkSpecification(name: name, kind: .bridge(settings))
+    bridge.mtu = configuration.mtu
+    bridge.mac = MACAddress.random(using: &generator)
+    guard try attachment.host.createIfAbsent(bridge) else { return nil }
+    attachment.undo.register("creation of the bridge") { [configuration, owner, unowned attachment] in
+      HostLock.release(attachment.hostNamespace)
+      var link = BridgeLink(configuration, network: owner.network)
+      link.lockAttempts = 200
+      try link.removeIfUnused()
+    }
+    try attachment.host.perform(
+      .changeLink(.name(name), LinkChange(alias: owner.mark(limit: OwnedLinks.aliasLimit))))
+    // The host's own routes are not for a router in a container to announce.
+    try? Sysctl.write("0", to: "net/ipv6/conf/\(name)/accept_ra")
+    let link = try attachment.host.link(named: name)
+    try bringUp(link, in: &attachment.host)
+    return link
+  }
+
+  private func bringUp(_ link: Link, in host: inout RouteSocket) throws {
+    let needsPromiscuity = configuration.promiscuous && !link.flags.contains(.promiscuous)
+    if link.flags.contains(.up), !needsPromiscuity { return }
+    try host.perform(
+      .changeLink(
+        .index(link.index), LinkChange(isUp: true, isPromiscuous: needsPromiscuity ? true : nil)))
+  }
+
+  /// How often the exclusive lock is tried, 10 ms apart. Once is enough where another ADD or DEL that holds it
+  /// will see to the bridge itself.
+  var lockAttempts = 1
+
+  /// Removes the bridge if it is ours, has no port but gateways of ours, and no attachment is being made.
+  func removeIfUnused() throws {
+    var host = try RouteSocket()
+    guard let bridge = try host.find(.name(configuration.bridge)), isOurs(bridge) else { return }
+    // A bridge with a live port is running: the usual case is settled without listing links.
+    if bridge.flags.contains(.lowerUp), configuration.vlans == nil { return }
+    if try !containerPorts(of: bridge, in: &host).isEmpty { return }
+
+    let lock = try NetworkNamespace.current()
+    guard HostLock.tryExclusively(lock, attempts: lockAttempts) else { return }
+    guard let bridge = try host.find(.name(configuration.bridge)), isOurs(bridge) else { return }
+    guard try containerPorts(of: bridge, in: &host).isEmpty else { return }
+    for gateway in try host.links(master: bridge.index) {
+      try host.perform(.deleteLink(.index(gateway.index)))
+    }
+    try host.perform(.deleteLink(.index(bridge.index)))
+  }
+
+  /// Whether this product made the link for a network: a mark without an attachment.
+  private func isOurs(_ link: Link) -> Bool {
+    guard let owner = link.alias.flatMap({ Owner($0) }) else { return false }
+    return owner.attachment == nil
+  }
+
+  private func containerPorts(of bridge: Link, in host: inout RouteSocket) throws -> [Link] {
+    try host.links(master: bridge.index).filter { !isOurs($0) }
+  }
+
+  /// CHECK: the bridge is there, is one, and is the one of `result`.
+  func verify(against result: AddResult, in attachment: InterfaceAttachment) throws -> Link {
+    guard let bridge = try attachment.host.find(.name(configuration.bridge)) else {
+      throw CNIError(.internalError, "the bridge \(configuration.bridge) is gone")
+    }
+    try Self.requireBridge(bridge)
+    let listed = result.interfaces.first { $0.name == bridge.name && ($0.sandbox ?? "").isEmpty }
+    if let mac = listed?.mac.flatMap({ MACAddress($0) }), mac != bridge.mac {
+      throw CNIError(
+        .internalError,
+        "the bridge \(bridge.name) has the address \(bridge.mac?.description ?? "none"), at ADD it had \(mac)")
+    }
+    if configuration.promiscuous, !bridge.flags.contains(.promiscuous) {
+      throw CNIError(.internalError, "the bridge \(bridge.name) is not promiscuous, promiscMode asks for it")
+    }
+    return bridge
+  }
+
+  /// - Throws: `CNIError` with code 7 when the name of the bridge is another kind of link's.
+  static func requireBridge(_ link: Link) throws(CNIError) {
+    guard link.kind != "bridge" else { return }
+    throw CNIError(
+      .invalidConfiguration, "\(link.name) is not a bridge but a \(link.kind ?? "network device")",
+      details: "set \"bridge\" to a name that is free or a bridge's")
+  }
+}

@@ -1,0 +1,105 @@
+import CNI
+import CNIPluginKit
+import NetworkAddresses
+import Netlink
+
+/// The settings of the host's end as a port of the bridge.
+struct BridgePort {
+  let configuration: BridgeConfiguration
+
+  init(_ configuration: BridgeConfiguration) { self.configuration = configuration }
+
+  /// Applies what differs from a new port's defaults.
+  func apply(to index: Int32, in host: inout RouteSocket) throws {
+    var requests: [RouteRequest] = []
+    if configuration.hairpin || configuration.isolated {
+      var settings = BridgePortSettings()
+      if configuration.hairpin { settings.hairpin = true }
+      if configuration.isolated { settings.isolated = true }
+      requests.append(.bridgePort(.index(index), settings))
+    }
+    if let vlans = configuration.vlans { requests += try Self.requests(for: vlans, port: index, in: &host) }
+    if !requests.isEmpty { try host.perform(requests) }
+  }
+
+  static func requests(
+    for vlans: BridgePortVLANs, port index: Int32, in host: inout RouteSocket
+  ) throws -> [RouteRequest] {
+    var requests: [RouteRequest] = []
+    if !vlans.preservesDefault {
+      for present in try host.bridgeVLANs(index: index) {
+        requests.append(.deleteBridgeVLAN(index: index, BridgeVLAN(ids: present.ids)))
+      }
+    }
+    requests.append(
+      .addBridgeVLAN(
+        index: index, BridgeVLAN(id: vlans.native, isPVID: true, isUntagged: true)))
+    for range in ranges(of: vlans.trunk.filter { $0 != vlans.native }) {
+      requests.append(.addBridgeVLAN(index: index, BridgeVLAN(ids: range)))
+    }
+    return requests
+  }
+
+  /// Neighbouring VLAN numbers as ranges: a trunk of all 4094 is one message, not 4094.
+  static func ranges(of ids: [UInt16]) -> [ClosedRange<UInt16>] {
+    var ranges: [ClosedRange<UInt16>] = []
+    for id in ids {
+      if let last = ranges.last, last.upperBound + 1 == id {
+        ranges[ranges.count - 1] = last.lowerBound...id
+      } else {
+        ranges.append(id...id)
+      }
+    }
+    return ranges
+  }
+
+  /// Waits until the port forwards, so that the container's first packet already arrives.
+  ///
+  /// Current kernels settle the carrier state when they are asked for it; older ones do so within milliseconds.
+  static func waitUntilUp(name: String, in host: inout RouteSocket) throws {
+    var waited: UInt32 = 0
+    var pause: UInt32 = 1
+    while true {
+      let port = try host.link(named: name)
+      if port.operationalState == .up { return }
+      guard waited < 2500 else {
+        throw CNIError(
+          .internalError, "the bridge port \(name) does not come up, its state is \(port.operationalState)")
+      }
+      Pause.milliseconds(pause)
+      waited += pause
+      pause = min(pause * 2, 200)
+    }
+  }
+
+  /// CHECK: the port is on the bridge, is the one of `result`, and has its settings.
+  func verify(_ port: Link, on bridge: Link, against result: AddResult, in attachment: InterfaceAttachment) throws {
+    guard port.master == bridge.index else {
+      throw CNIError(.internalError, "\(port.name) is not a port of the bridge \(bridge.name) any more")
+    }
+    guard let listed = result.interfaces.first(where: { $0.name == port.name && ($0.sandbox ?? "").isEmpty })
+    else {
+      throw CNIError(
+        .internalError, "the container's interface ends in \(port.name) on the host, which prevResult does not list")
+    }
+    if let mac = listed.mac.flatMap({ MACAddress($0) }), mac != port.mac {
+      throw CNIError(
+        .internalError,
+        "\(port.name) has the address \(port.mac?.description ?? "none"), at ADD it had \(mac)")
+    }
+    if let settings = port.bridgePort {
+      if configuration.hairpin, settings.hairpin == false {
+        throw CNIError(.internalError, "\(port.name) is not in hairpin mode any more")
+      }
+      if configuration.isolated, settings.isolated == false {
+        throw CNIError(.internalError, "\(port.name) is not isolated any more")
+      }
+    }
+    if let vlans = configuration.vlans {
+      let present = try attachment.host.bridgeVLANs(index: port.index)
+      for id in vlans.trunk + [vlans.native] where !present.contains(where: { $0.ids.contains(id) }) {
+        throw CNIError(.internalError, "\(port.name) is not a member of VLAN \(id) any more")
+      }
+    }
+  }
+}

@@ -1,0 +1,24 @@
+import Glibc
+import ReferencePlugins
+
+/// One executable under many names: called as a plugin it is that plugin, otherwise it is `cnitool`.
+@main
+enum Main {
+  /// The version of this product.
+  static let version = "0.1.0"
+
+  static func main() {
+    let name = CommandLine.arguments.first.map(baseName) ?? "cni"
+    if let status = ReferencePlugins.run(named: name, version: version) { exit(status) }
+    if CommandLine.arguments.count == 2, CommandLine.arguments[1] == "--list-names" {
+      // For `make install`: the names to link this file under.
+      for name in ReferencePlugins.names { print(name) }
+      exit(0)
+    }
+    exit(CNITool.run(Array(CommandLine.arguments.dropFirst())))
+  }
+
+  private static func baseName(_ path: String) -> String {
+    String(path.utf8.split(separator: UInt8(ascii: "/")).last.map(Substring.init) ?? "")
+  }
+}

@@ -1,0 +1,120 @@
+import CNI
+import CNIExecution
+import TestSupport
+import Testing
+
+@Suite("An ADD that fails leaves nothing", .requiresRoot)
+struct FailedAddTests {
+  private let gateway = "\"isGateway\":true,\"ipMasq\":true,\"macspoofchk\":true"
+
+  /// Makes one step of ADD impossible, and checks that the error says which and that nothing is left of the others.
+  private func expectNothingLeft(
+    _ message: String, _ keys: String? = nil, ipam: String? = nil, namespace: String = "/run/netns/c1",
+    prepare: (TestHost) throws -> Void
+  ) throws {
+    try TestHost.run { host in
+      var host = host
+      host.runner.path = [host.dataDirectory + "/plugins"]
+      try shell("mkdir \(host.dataDirectory)/plugins")
+      try host.makeContainer()
+      try prepare(host)
+      let before = try host.snapshot()
+      let error = try host.failed(
+        host.call(.add, host.bridge(keys ?? gateway, ipam: ipam), namespace: namespace))
+      #expect(error.description.contains(message), "\(error)")
+      #expect(!error.description.contains("could not undo"), "\(error)")
+      #expect(try host.snapshot() == before)
+    }
+  }
+
+  @Test("The container already has the interface")
+  func takenName() throws {
+    try expectNothingLeft("already has an interface eth0") { _ in
+      try shell("ip -n c1 link add eth0 type veth peer name other")
+    }
+  }
+
+  @Test("The namespace is gone") func noNamespace() throws {
+    try expectNothingLeft("does not exist", namespace: "/run/netns/gone") { _ in }
+  }
+
+  @Test("The namespace is none") func notANamespace() throws {
+    try expectNothingLeft("not a network namespace", namespace: "/etc/passwd") { _ in }
+  }
+
+  @Test("The namespace is the host's own") func ownNamespace() throws {
+    try expectNothingLeft("the plugin itself runs in", namespace: "/proc/thread-self/ns/net") { _ in }
+  }
+
+  @Test("The bridge's name is another kind of link's") func noBridge() throws {
+    try expectNothingLeft("is not a bridge") { _ in try shell("ip link add cni0 type veth peer name cni1") }
+  }
+
+  @Test("The pool is exhausted") func fullPool() throws {
+    try expectNothingLeft(
+      "10.22.0", ipam: "\"ranges\":[[{\"subnet\":\"10.22.0.0/30\"}]]"
+    ) { host in
+      try host.makeContainer("c2")
+      _ = try host.add(
+        host.bridge(gateway, ipam: "\"ranges\":[[{\"subnet\":\"10.22.0.0/30\"}]]"), container: "c2")
+    }
+  }
+
+  @Test("The lease directory cannot be written") func noLeaseDirectory() throws {
+    try expectNothingLeft("net") { host in try shell("echo in the way > \(host.dataDirectory)/net") }
+  }
+
+  @Test("There is no such IPAM plugin") func missingIPAM() throws {
+    try TestHost.run { host in
+      try host.makeContainer()
+      let before = try host.snapshot()
+      let configuration = "{\"cniVersion\":\"1.0.0\",\"name\":\"net\",\"type\":\"bridge\",\"ipam\":{\"type\":\"nowhere\"}}"
+      let error = try host.failed(host.call(.add, configuration))
+      #expect(error.description.contains("nowhere"), "\(error)")
+      #expect(try host.snapshot() == before)
+    }
+  }
+
+  @Test("The IPAM plugin is killed", arguments: ["kill -9 $$", "exit 3", "echo garbage", "echo '{}'"])
+  func killedIPAM(ending: String) throws {
+    try TestHost.run { host in
+      var host = host
+      let directory = host.dataDirectory + "/plugins"
+      host.runner.path = [directory]
+      try shell(
+        """
+        mkdir \(directory)
+        printf '#!/bin/sh\\n[ "$CNI_COMMAND" = DEL ] && exit 0\\necho last words >&2\\n%s\\n' "\(ending.replacing("$", with: "\\$"))" > \(directory)/broken
+        chmod 755 \(directory)/broken
+        """)
+      try host.makeContainer()
+      let before = try host.snapshot()
+      let configuration =
+        "{\"cniVersion\":\"1.0.0\",\"name\":\"net\",\"type\":\"bridge\",\"isGateway\":true,\"ipam\":{\"type\":\"broken\"}}"
+      let error = try host.failed(host.call(.add, configuration))
+      #expect(error.description.contains("broken"), "\(error)")
+      #expect(!error.description.contains("could not undo"), "\(error)")
+      #expect(try host.snapshot() == before)
+    }
+  }
+
+  @Test("An address of the route is impossible") func impossibleRoute() throws {
+    try expectNothingLeft(
+      "route",
+      ipam: "\"ranges\":[[{\"subnet\":\"10.22.0.0/16\"}]],\"routes\":[{\"dst\":\"192.0.2.0/24\",\"gw\":\"198.51.100.1\"}]"
+    ) { _ in }
+  }
+
+  @Test("The bridge has another address") func otherAddress() throws {
+    try expectNothingLeft("already has the address 10.9.0.1/24") { _ in
+      try shell("ip link add cni0 type bridge; ip link set cni0 up; ip addr add 10.9.0.1/24 dev cni0; sleep 0.2")
+    }
+  }
+
+  @Test("nf_tables refuses: the table is there, with something else in it") func noMasquerade() throws {
+    try expectNothingLeft("masquerad") { _ in
+      try shell(
+        "nft 'add table inet cni_masquerade; add chain inet cni_masquerade postrouting { type filter hook input priority 0; }'")
+    }
+  }
+}
