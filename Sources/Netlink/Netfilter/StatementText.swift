@@ -69,8 +69,9 @@ extension Statement.NATTarget {
       guard let port else { return "\(word)to \(address)" }
       return word + (ip6 ? "to [\(address)]:\(port)" : "to \(address):\(port)")
     case .map(let fields, let map, let target, _):
-      let word = family == .inet ? (target == .ipv6 ? "ip6 " : "ip ") : ""
-      return "\(word)to \(fields.map(\.rawValue).joined(separator: " . ")) map @\(map.name)"
+      // Said also where the table leaves no choice: only then does nft look for an address in the map.
+      return
+        "\(target == .ipv6 ? "ip6" : "ip") to \(fields.map(\.rawValue).joined(separator: " . ")) map @\(map.name)"
     }
   }
 }
