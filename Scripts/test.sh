@@ -2,7 +2,7 @@
 # test.sh: every test there is. The last line is the sum over all suites, "N passed, N failed"; the exit status is 0
 # only if something passed and nothing failed.
 #
-# Suites: `swift test`; each Tests/Shell/*.sh; Tests/differential. All but the first print "N passed, N failed" last.
+# Suites: `swift test`; each script in Tests/Shell; Tests/differential. All but the first print "N passed, N failed" last.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 : "${SWIFT:=swift}" "${JOBS:=$(nproc)}" "${PRODUCT:=.build/install/cni}" "${PEER_BIN_DIR:=/usr/lib/cni}"
@@ -43,8 +43,8 @@ if [ "$status" != 0 ] && [ "$bad" = 0 ]; then bad=1; fi
 if [ "$good" = 0 ] && [ "$bad" = 0 ]; then bad=1; fi
 count "swift test" "$good" "$bad"
 
-for script in Tests/Shell/*.sh; do
-  suite "$(basename "$script" .sh)" "$script"
+for script in Tests/Shell/*.sh Tests/Shell/*.py; do
+  suite "$(basename "${script%.*}")" "$script"
 done
 suite differential python3 Tests/differential/differential.py --ours "$PRODUCT" --go "$PEER_BIN_DIR" --quick
 
