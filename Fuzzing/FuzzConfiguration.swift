@@ -3,6 +3,7 @@
 import CNI
 import NetworkAddresses
 
+/// One input; a broken invariant ends the process.
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzzConfiguration(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
   let bytes = Array(UnsafeBufferPointer(start: start, count: count))

@@ -2,6 +2,7 @@
 // written and read again.
 import CNI
 
+/// One input; a broken invariant ends the process.
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzzResult(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
   let bytes = Array(UnsafeBufferPointer(start: start, count: count))

@@ -140,12 +140,12 @@ struct JSONParser {
   private mutating func object(depth: Int) throws(JSONError) -> JSONObject {
     guard depth < JSONValue.maximumDepth else { throw failure("nested more than \(depth) deep") }
     index &+= 1
-    var members = MemberList()
     skipWhiteSpace()
     if index < end, bytes[index] == UInt8(ascii: "}") {
       index &+= 1
       return JSONObject()
     }
+    var members = MemberList()
     while true {
       skipWhiteSpace()
       guard index < end, bytes[index] == UInt8(ascii: "\"") else {
@@ -358,6 +358,8 @@ struct JSONParser {
 private struct MemberList {
   var members: [JSONObject.Member] = []
   private var index: [String: Int]?
+
+  init() { members.reserveCapacity(4) }
 
   mutating func add(_ member: JSONObject.Member) {
     if index == nil, members.count >= 16 {

@@ -30,6 +30,11 @@ public enum Validation {
     guard name != ".", name != "..", name != "all", name != "default" else {
       throw invalid(variable, name, "is not a name that an interface can have")
     }
+    // The kernel looks at bytes, and takes this one for the space that it is in ISO 8859-1.
+    guard !name.utf8.contains(0xa0) else {
+      throw invalid(
+        variable, name, "is not an interface name", "it has a byte that the kernel takes for a space")
+    }
     for scalar in name.unicodeScalars {
       let isForbidden =
         switch scalar {
