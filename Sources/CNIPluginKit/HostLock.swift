@@ -18,7 +18,9 @@ public enum HostLock {
   }
 
   /// Gives the lock back.
-  public static func release(_ namespace: borrowing NetworkNamespace) { _ = flock(namespace.descriptor, LOCK_UN) }
+  public static func release(_ namespace: borrowing NetworkNamespace) {
+    _ = flock(namespace.descriptor, LOCK_UN)
+  }
 
   /// Whether the lock could be had alone, trying so many times, 10 ms apart.
   public static func tryExclusively(_ namespace: borrowing NetworkNamespace, attempts: Int) -> Bool {

@@ -55,7 +55,9 @@ extension Plugin {
   static func reply(to request: PluginRequest, environment: PluginEnvironment) -> PluginReply {
     var version: SpecVersion?
     do {
-      if request.command == .version { return succeeded(VersionInfo(supported: supportedVersions.map(\.rawValue)).encode().serialized()) }
+      if request.command == .version {
+        return succeeded(VersionInfo(supported: supportedVersions.map(\.rawValue)).encode().serialized())
+      }
       let call = try PluginCall(request, environment: environment, supportedVersions: supportedVersions)
       version = call.configuration.version
       let plugin = try Self(call)

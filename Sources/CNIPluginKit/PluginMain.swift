@@ -34,11 +34,14 @@ public enum PluginMain {
       configuration = input
     }
     let request = PluginRequest(
-      command: command, containerID: variable("CNI_CONTAINERID") ?? "", namespace: variable("CNI_NETNS") ?? "",
+      command: command, containerID: variable("CNI_CONTAINERID") ?? "",
+      namespace: variable("CNI_NETNS") ?? "",
       interfaceName: variable("CNI_IFNAME") ?? "", arguments: variable("CNI_ARGS") ?? "",
       path: searchPath(variable("CNI_PATH") ?? ""),
       netnsOverride: isTrue(variable("CNI_NETNS_OVERRIDE")), configuration: configuration)
-    let reply = P.reply(to: request, environment: PluginEnvironment(runner: PluginRunner(path: request.path, embedded: embedded)))
+    let reply = P.reply(
+      to: request,
+      environment: PluginEnvironment(runner: PluginRunner(path: request.path, embedded: embedded)))
     writeStandardOutput(reply.standardOutput)
     guard case .exited(let status) = reply.exitStatus else { return 1 }
     return status

@@ -1,7 +1,7 @@
 /// SHA-512 (FIPS 180-4), for the chain names that the Go plugins derive from network name and container ID.
-struct SHA512 {
+public enum SHA512 {
   /// The digest of `bytes`: 64 bytes.
-  static func digest(_ bytes: some Collection<UInt8>) -> [UInt8] {
+  public static func digest(_ bytes: some Collection<UInt8>) -> [UInt8] {
     var message = Array(bytes)
     let bitCount = UInt64(message.count) * 8
     message.append(0x80)
@@ -33,6 +33,15 @@ struct SHA512 {
       for (i, v) in [a, b, c, d, e, f, g, h].enumerated() { state[i] &+= v }
     }
     return state.flatMap { word in (0..<8).map { UInt8(truncatingIfNeeded: word >> UInt64(56 - 8 * $0)) } }
+  }
+
+  /// The first `length` hexadecimal digits of the digest of a text.
+  public static func hexadecimal(_ text: String, length: Int) -> String {
+    var digits = ""
+    for byte in digest(text.utf8).prefix((length + 1) / 2) {
+      digits += (byte < 16 ? "0" : "") + String(byte, radix: 16)
+    }
+    return String(digits.prefix(length))
   }
 
   private static func rotate(_ x: UInt64, _ n: UInt64) -> UInt64 { x >> n | x << (64 - n) }

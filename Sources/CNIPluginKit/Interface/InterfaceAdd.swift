@@ -34,7 +34,9 @@ extension InterfacePlugin {
       try complete(&result, link: link)
       try ContainerConfiguration(link: link, result: result, settings: settings).apply(in: attachment)
     } else if !settings.leavesInterfaceDown {
-      _ = try attachment.inContainer { try $0.perform(.changeLink(.index(link.index), LinkChange(isUp: true))) }
+      _ = try attachment.inContainer {
+        try $0.perform(.changeLink(.index(link.index), LinkChange(isUp: true)))
+      }
     }
     try connect(link, result: &result, in: attachment)
     if !result.ips.isEmpty { announce(link, in: attachment) }

@@ -40,7 +40,9 @@ struct InterfaceCheck {
     guard let link = try socket.find(.name(name)) else {
       throw CNIError(.internalError, "the container has no interface \(name) any more")
     }
-    if let mac = expected.interfaces[position].mac.flatMap({ MACAddress($0) }), let actual = link.mac, mac != actual {
+    if let mac = expected.interfaces[position].mac.flatMap({ MACAddress($0) }), let actual = link.mac,
+      mac != actual
+    {
       throw CNIError(.internalError, "\(name) has the hardware address \(actual), ADD gave it \(mac)")
     }
     if settings.ipamType != nil, !settings.leavesInterfaceDown, !link.flags.contains(.up) {

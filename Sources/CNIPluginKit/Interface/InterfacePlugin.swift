@@ -49,7 +49,8 @@ extension InterfacePlugin {
   /// Nothing to complete.
   public func complete(_ result: inout AddResult, link: CreatedLink) throws {}
   /// Nothing to connect.
-  public func connect(_ link: CreatedLink, result: inout AddResult, in attachment: InterfaceAttachment) throws {}
+  public func connect(_ link: CreatedLink, result: inout AddResult, in attachment: InterfaceAttachment) throws
+  {}
   /// Nothing to disconnect.
   public func disconnect(_ call: PluginCall, previous: AddResult?) throws {}
   /// Nothing beyond links and leases.

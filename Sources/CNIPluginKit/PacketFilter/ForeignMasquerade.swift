@@ -16,20 +16,12 @@ struct ForeignMasquerade {
   }
 
   /// The iptables chain: 28 bytes, `CNI-` and the beginning of the SHA-512 of network name and container ID.
-  private var chainName: String { "CNI-" + Self.digest(network + attachment.containerID, length: 24) }
+  private var chainName: String { "CNI-" + SHA512.hexadecimal(network + attachment.containerID, length: 24) }
 
   /// What the comment of a rule in the nf_tables form begins with.
   private var commentPrefix: String {
-    Self.digest(network, length: 16) + "-"
-      + Self.digest(attachment.interfaceName + ":" + attachment.containerID, length: 16)
-  }
-
-  private static func digest(_ text: String, length: Int) -> String {
-    var hexadecimal = ""
-    for byte in SHA512.digest(text.utf8).prefix(length / 2) {
-      hexadecimal += (byte < 16 ? "0" : "") + String(byte, radix: 16)
-    }
-    return hexadecimal
+    SHA512.hexadecimal(network, length: 16) + "-"
+      + SHA512.hexadecimal(attachment.interfaceName + ":" + attachment.containerID, length: 16)
   }
 
   // MARK: Installing, in the iptables form
@@ -58,7 +50,9 @@ struct ForeignMasquerade {
   // MARK: Looking
 
   func isPresent(_ family: AddressFamily, _ socket: inout NetfilterSocket) throws -> Bool {
-    if try !Self.pluginRules(&socket).filter({ $0.isCommented(prefix: commentPrefix) }).isEmpty { return true }
+    if try !Self.pluginRules(&socket).filter({ $0.isCommented(prefix: commentPrefix) }).isEmpty {
+      return true
+    }
     if try Self.natChain(chainName, family, &socket) != nil { return true }
     return IPTables(family).legacyTable("nat", contains: chainName)
   }
@@ -66,29 +60,28 @@ struct ForeignMasquerade {
   private static let pluginChain = Chain(Table(.inet, "cni_plugins_masquerade"), "masq_checks")
 
   private static func pluginRules(_ socket: inout NetfilterSocket) throws(NetlinkError) -> [Rule] {
-    do {
-      _ = try socket.chain(pluginChain.name, in: pluginChain.table)
-      return try socket.rules(in: pluginChain)
-    } catch where error.isNotFound {
-      return []
-    }
+    do { return try socket.rules(in: pluginChain) } catch  where error.isNotFound { return [] }
   }
 
-  private static func natTable(_ family: AddressFamily) -> Table { Table(family == .ipv4 ? .ip : .ip6, "nat") }
+  private static func natTable(_ family: AddressFamily) -> Table {
+    Table(family == .ipv4 ? .ip : .ip6, "nat")
+  }
 
   private static func natChain(
     _ name: String, _ family: AddressFamily, _ socket: inout NetfilterSocket
   ) throws(NetlinkError) -> Chain? {
-    do { return try socket.chain(name, in: natTable(family)) } catch where error.isNotFound { return nil }
+    do { return try socket.chain(name, in: natTable(family)) } catch  where error.isNotFound { return nil }
   }
 
   // MARK: Removing
 
-  /// Removes both forms. Without a rule of theirs on the host this is three questions to the kernel, and no process.
+  /// Removes both forms. Without a rule of theirs on the host this is a few questions to the kernel, and no process.
   func remove(_ socket: inout NetfilterSocket) throws {
-    try Self.removePluginRules(&socket) { $0.isCommented(prefix: commentPrefix) }
+    try socket.deleteRules(in: Self.pluginChain) { $0.isCommented(prefix: commentPrefix) }
     for family in [AddressFamily.ipv4, .ipv6] {
-      try removeChain(family, &socket)
+      // What iptables-nft made: its rules are nf_tables rules, and are removed as such.
+      let table = Self.natTable(family)
+      try socket.deleteChain(Chain(table, chainName), jumpsFrom: [Chain(table, "POSTROUTING")])
       let iptables = IPTables(family)
       if iptables.legacyTable("nat", contains: chainName) {
         try iptables.removeLegacyChain(chainName, table: "nat")
@@ -96,40 +89,15 @@ struct ForeignMasquerade {
     }
   }
 
-  private static func removePluginRules(
-    _ socket: inout NetfilterSocket, where isMeant: (Rule) -> Bool
-  ) throws {
-    let meant = try pluginRules(&socket).filter(isMeant)
-    guard !meant.isEmpty else { return }
-    var transaction = NFTransaction()
-    for rule in meant { transaction.delete(rule) }
-    try socket.commit(transaction)
-  }
-
-  /// What `iptables-nft` made: its rules are nf_tables rules and are removed as such, all in one transaction.
-  private func removeChain(_ family: AddressFamily, _ socket: inout NetfilterSocket) throws {
-    guard let chain = try Self.natChain(chainName, family, &socket) else { return }
-    let table = Self.natTable(family)
-    try socket.commitPrepared { (socket) throws(NetlinkError) in
-      var transaction = NFTransaction()
-      for rule in try socket.rules(in: Chain(table, "POSTROUTING")) where rule.jumpTargets.contains(chain.name) {
-        transaction.delete(rule)
-      }
-      transaction.flush(Chain(table, chain.name))
-      transaction.delete(Chain(table, chain.name))
-      return transaction
-    }
-  }
-
   /// GC. Only the nf_tables form says which network a rule is of; the iptables form names the container by a hash.
   static func removeAll(where stale: StaleMarks, _ socket: inout NetfilterSocket) throws {
-    let ofNetwork = digest(stale.network, length: 16) + "-"
+    let ofNetwork = SHA512.hexadecimal(stale.network, length: 16) + "-"
     let valid = stale.valid.map {
       ForeignMasquerade(
         Owner(network: stale.network, containerID: $0.containerID, interfaceName: $0.interfaceName)
       ).commentPrefix
     }
-    try removePluginRules(&socket) { rule in
+    try socket.deleteRules(in: pluginChain) { rule in
       rule.isCommented(prefix: ofNetwork) && !valid.contains { rule.isCommented(prefix: $0) }
     }
   }

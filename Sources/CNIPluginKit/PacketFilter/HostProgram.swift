@@ -18,7 +18,8 @@ struct HostProgram {
     let complaints = memory("errors")
     defer { for descriptor in [given, output, complaints] where descriptor >= 0 { close(descriptor) } }
     guard given >= 0, output >= 0, complaints >= 0 else {
-      throw CNIError(.ioFailure, "cannot make temporary files for \(name): \(String(cString: strerror(errno)))")
+      throw CNIError(
+        .ioFailure, "cannot make temporary files for \(name): \(String(cString: strerror(errno)))")
     }
     var actions = posix_spawn_file_actions_t()
     posix_spawn_file_actions_init(&actions)

@@ -41,7 +41,8 @@ struct IPTables {
     guard let used = try? StateFile.read("/proc/thread-self/net/" + names),
       String(decoding: used, as: UTF8.self).split(separator: "\n").contains(Substring(table))
     else { return false }
-    let socket = Glibc.socket(family == .ipv4 ? AF_INET : AF_INET6, Int32(SOCK_RAW.rawValue), Int32(IPPROTO_RAW))
+    let socket = Glibc.socket(
+      family == .ipv4 ? AF_INET : AF_INET6, Int32(SOCK_RAW.rawValue), Int32(IPPROTO_RAW))
     guard socket >= 0 else { return false }
     defer { close(socket) }
     let level = Int32(family == .ipv4 ? IPPROTO_IP : IPPROTO_IPV6)

@@ -210,7 +210,9 @@ public struct Masquerade: Sendable {
     guard let chain, let uses = chain.useCount, uses <= rulesOfChain else { return }
     var transaction = NFTransaction()
     transaction.delete(Chain(table, name))
-    guard try socket.commit(transaction, unless: { $0.isNotFound || $0.errno == .resourceBusy }) else { return }
+    guard try socket.commit(transaction, unless: { $0.isNotFound || $0.errno == .resourceBusy }) else {
+      return
+    }
     try removeIfEmpty(table, but: postrouting, from: &socket)
   }
 
@@ -225,10 +227,10 @@ public struct Masquerade: Sendable {
         transaction.delete(table)
         return transaction
       }
-    } catch where error.isNotFound {}
+    } catch  where error.isNotFound {}
   }
 
   static func absentAsNil<R>(_ body: () throws(NetlinkError) -> R) throws(NetlinkError) -> R? {
-    do { return try body() } catch where error.isNotFound { return nil }
+    do { return try body() } catch  where error.isNotFound { return nil }
   }
 }

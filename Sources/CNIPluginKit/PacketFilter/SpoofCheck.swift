@@ -84,22 +84,27 @@ public struct SpoofCheck: Sendable {
   /// Throws unless the port is guarded.
   public static func verify(port: String, owner: Owner) throws {
     var socket = try NetfilterSocket()
-    if let element = try find(port, &socket), owner.owns(element.comment ?? "", limit: Masquerade.commentLimit) {
+    if let element = try find(port, &socket),
+      owner.owns(element.comment ?? "", limit: Masquerade.commentLimit)
+    {
       return
     }
     if try exists(foreignChain(owner), &socket) { return }
-    throw CNIError(.internalError, "source addresses at \(port) are not checked any more, macspoofchk asks for it")
+    throw CNIError(
+      .internalError, "source addresses at \(port) are not checked any more, macspoofchk asks for it")
   }
 
   private static func find(_ port: String, _ socket: inout NetfilterSocket) throws(NetlinkError) -> Element? {
-    do { return try socket.element([.interface(port)], of: ports) } catch where error.isNotFound { return nil }
+    do { return try socket.element([.interface(port)], of: ports) } catch  where error.isNotFound {
+      return nil
+    }
   }
 
   private static func exists(_ chain: Chain, _ socket: inout NetfilterSocket) throws(NetlinkError) -> Bool {
     do {
       _ = try socket.chain(chain.name, in: chain.table)
       return true
-    } catch where error.isNotFound {
+    } catch  where error.isNotFound {
       return false
     }
   }
@@ -126,17 +131,8 @@ public struct SpoofCheck: Sendable {
 
   private static func removeForeign(_ owner: Owner, _ socket: inout NetfilterSocket) throws {
     let chain = foreignChain(owner)
-    guard try exists(chain, &socket) else { return }
-    try socket.commitPrepared { (socket) throws(NetlinkError) in
-      var transaction = NFTransaction()
-      for rule in try socket.rules(in: Chain(foreignTable, "PREROUTING"))
-      where rule.jumpTargets.contains(chain.name) {
-        transaction.delete(rule)
-      }
-      transaction.flush(chain)
-      transaction.delete(chain)
-      transaction.delete(Chain(foreignTable, chain.name + "-mac"))
-      return transaction
-    }
+    let addresses = Chain(foreignTable, chain.name + "-mac")
+    guard try socket.deleteChain(chain, jumpsFrom: [Chain(foreignTable, "PREROUTING")]) else { return }
+    try socket.deleteChain(addresses, jumpsFrom: [])
   }
 }

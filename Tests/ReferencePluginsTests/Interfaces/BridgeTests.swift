@@ -27,7 +27,8 @@ struct BridgeTests {
 
       try shell("ip netns exec c1 ping -c1 -W2 10.22.0.1")
       #expect(try shell("ip -n c1 route").contains("default via 10.22.0.1 dev eth0"))
-      #expect(try shell("ip -o link show dev \(decoded.interfaces[1].name)").contains("alias cni:net/c1/eth0"))
+      #expect(
+        try shell("ip -o link show dev \(decoded.interfaces[1].name)").contains("alias cni:net/c1/eth0"))
       #expect(try shell("nft list ruleset").contains("cni:net/c1/eth0"))
 
       let later = try host.after(result, configuration)
@@ -102,7 +103,8 @@ struct BridgeTests {
       try shell("ip netns del c2")
       let after = try host.snapshot().split(separator: "\n").filter { !$0.hasPrefix("container") }
       let expected = beforeOthers.split(separator: "\n").filter { !$0.hasPrefix("container") }
-      #expect(Set(after).symmetricDifference(expected).filter { $0.contains("c2") || $0.contains("c3") } == [])
+      #expect(
+        Set(after).symmetricDifference(expected).filter { $0.contains("c2") || $0.contains("c3") } == [])
       try host.succeeded(host.call(.check, host.after(kept, configuration)))
       try shell("ip netns exec c1 ping -c1 -W2 10.22.0.1")
     }
@@ -126,14 +128,16 @@ struct BridgeTests {
     }
   }
 
-  @Test("CHECK names what is missing", arguments: [
-    ("ip -n c1 addr del 10.22.0.2/16 dev eth0", "10.22.0.2/16"),
-    ("ip -n c1 route del default", "0.0.0.0/0"),
-    ("ip -n c1 link set eth0 address 02:00:00:00:00:99", "02:00:00:00:00:99"),
-    ("ip -n c1 link del eth0", "eth0"),
-    ("for l in $(ls /sys/class/net | grep veth); do ip link set $l nomaster; done", "cni0"),
-    ("nft delete table inet cni_masquerade", "masquerad"),
-  ])
+  @Test(
+    "CHECK names what is missing",
+    arguments: [
+      ("ip -n c1 addr del 10.22.0.2/16 dev eth0", "10.22.0.2/16"),
+      ("ip -n c1 route del default", "0.0.0.0/0"),
+      ("ip -n c1 link set eth0 address 02:00:00:00:00:99", "02:00:00:00:00:99"),
+      ("ip -n c1 link del eth0", "eth0"),
+      ("for l in $(ls /sys/class/net | grep veth); do ip link set $l nomaster; done", "cni0"),
+      ("nft delete table inet cni_masquerade", "masquerad"),
+    ])
   func checkFindsDamage(damage: String, named: String) throws {
     try TestHost.run { host in
       try host.makeContainer()
@@ -150,7 +154,8 @@ struct BridgeTests {
     try TestHost.run { host in
       try host.makeContainer()
       let mac = "02:00:00:00:00:01"
-      let keys = "\(gateway),\"args\":{\"cni\":{\"mac\":\"02:00:00:00:00:02\"}},\"runtimeConfig\":{\"Mac\":\"\(mac)\"}"
+      let keys =
+        "\(gateway),\"args\":{\"cni\":{\"mac\":\"02:00:00:00:00:02\"}},\"runtimeConfig\":{\"Mac\":\"\(mac)\"}"
       let result = try host.add(host.bridge(keys), arguments: "MAC=02:00:00:00:00:03")
       #expect(result["interfaces"]?.array?.last?["mac"]?.string == mac)
       #expect(try shell("ip -n c1 link show dev eth0").contains(mac))
@@ -191,7 +196,9 @@ struct BridgeTests {
       let error = try host.failed(host.call(.add, host.bridge(gateway)))
       #expect(error.code == .invalidConfiguration)
       #expect(error.description.contains("10.9.0.1/24") && error.description.contains("forceAddress"))
-      #expect(try host.snapshot().replacing("state UP", with: "state DOWN") == before.replacing("state UP", with: "state DOWN"))
+      #expect(
+        try host.snapshot().replacing("state UP", with: "state DOWN")
+          == before.replacing("state UP", with: "state DOWN"))
       _ = try host.add(host.bridge(gateway + ",\"forceAddress\":true"))
       #expect(try !shell("ip -o addr show dev cni0").contains("10.9.0.1"))
     }
@@ -206,11 +213,13 @@ struct BridgeTests {
       let result = try host.add(configuration)
       let port = try #require(result["interfaces"]?.array?[1]["name"]?.string)
       let details = try shell("ip -d link show dev \(port)")
-      #expect(details.contains("hairpin on") && details.contains("isolated on") && details.contains("mtu 1400"))
+      #expect(
+        details.contains("hairpin on") && details.contains("isolated on") && details.contains("mtu 1400"))
       #expect(try shell("ip -n c1 link show dev eth0").contains("mtu 1400"))
       try host.succeeded(host.call(.check, host.after(result, configuration)))
       try shell("bridge link set dev \(port) hairpin off")
-      #expect(try host.failed(host.call(.check, host.after(result, configuration))).description.contains("hairpin"))
+      #expect(
+        try host.failed(host.call(.check, host.after(result, configuration))).description.contains("hairpin"))
     }
     try TestHost.run { host in
       try host.makeContainer()
@@ -231,7 +240,8 @@ struct BridgeTests {
       #expect(try shell("ip -n c1 link show dev eth0").contains("state UP"))
       try host.succeeded(host.call(.check, host.after(result, configuration)))
       try host.succeeded(host.call(.del, configuration))
-      let down = "{\"cniVersion\":\"1.0.0\",\"name\":\"net\",\"type\":\"bridge\",\"disableContainerInterface\":true}"
+      let down =
+        "{\"cniVersion\":\"1.0.0\",\"name\":\"net\",\"type\":\"bridge\",\"disableContainerInterface\":true}"
       _ = try host.add(down)
       #expect(try shell("ip -n c1 link show dev eth0").contains("state DOWN"))
     }
@@ -259,14 +269,19 @@ struct BridgeTests {
     }
   }
 
-  @Test("Wrong values are refused with the key and the remedy", arguments: [
-    ("\"vlan\":5000", "vlan"), ("\"mtu\":-1", "mtu"), ("\"mtu\":\"big\"", "mtu"),
-    ("\"vlanTrunk\":[{\"minID\":5}]", "vlanTrunk[0]"), ("\"vlanTrunk\":[{\"minID\":9,\"maxID\":5}]", "vlanTrunk[0]"),
-    ("\"vlanTrunk\":[{\"id\":0}]", "vlanTrunk[0].id"), ("\"hairpinMode\":true,\"promiscMode\":true", "hairpinMode"),
-    ("\"ipMasqBackend\":\"magic\",\"ipMasq\":true", "ipMasqBackend"), ("\"isGateway\":\"yes\"", "isGateway"),
-    ("\"disableContainerInterface\":true", "disableContainerInterface"),
-    ("\"runtimeConfig\":{\"mac\":\"nonsense\"}", "runtimeConfig.mac"),
-  ])
+  @Test(
+    "Wrong values are refused with the key and the remedy",
+    arguments: [
+      ("\"vlan\":5000", "vlan"), ("\"mtu\":-1", "mtu"), ("\"mtu\":\"big\"", "mtu"),
+      ("\"vlanTrunk\":[{\"minID\":5}]", "vlanTrunk[0]"),
+      ("\"vlanTrunk\":[{\"minID\":9,\"maxID\":5}]", "vlanTrunk[0]"),
+      ("\"vlanTrunk\":[{\"id\":0}]", "vlanTrunk[0].id"),
+      ("\"hairpinMode\":true,\"promiscMode\":true", "hairpinMode"),
+      ("\"ipMasqBackend\":\"magic\",\"ipMasq\":true", "ipMasqBackend"),
+      ("\"isGateway\":\"yes\"", "isGateway"),
+      ("\"disableContainerInterface\":true", "disableContainerInterface"),
+      ("\"runtimeConfig\":{\"mac\":\"nonsense\"}", "runtimeConfig.mac"),
+    ])
   func wrongValues(keys: String, named: String) throws {
     try TestHost.run { host in
       try host.makeContainer()

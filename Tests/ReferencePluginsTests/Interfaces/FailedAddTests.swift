@@ -68,7 +68,8 @@ struct FailedAddTests {
     try TestHost.run { host in
       try host.makeContainer()
       let before = try host.snapshot()
-      let configuration = "{\"cniVersion\":\"1.0.0\",\"name\":\"net\",\"type\":\"bridge\",\"ipam\":{\"type\":\"nowhere\"}}"
+      let configuration =
+        "{\"cniVersion\":\"1.0.0\",\"name\":\"net\",\"type\":\"bridge\",\"ipam\":{\"type\":\"nowhere\"}}"
       let error = try host.failed(host.call(.add, configuration))
       #expect(error.description.contains("nowhere"), "\(error)")
       #expect(try host.snapshot() == before)
@@ -101,20 +102,23 @@ struct FailedAddTests {
   @Test("An address of the route is impossible") func impossibleRoute() throws {
     try expectNothingLeft(
       "route",
-      ipam: "\"ranges\":[[{\"subnet\":\"10.22.0.0/16\"}]],\"routes\":[{\"dst\":\"192.0.2.0/24\",\"gw\":\"198.51.100.1\"}]"
+      ipam:
+        "\"ranges\":[[{\"subnet\":\"10.22.0.0/16\"}]],\"routes\":[{\"dst\":\"192.0.2.0/24\",\"gw\":\"198.51.100.1\"}]"
     ) { _ in }
   }
 
   @Test("The bridge has another address") func otherAddress() throws {
     try expectNothingLeft("already has the address 10.9.0.1/24") { _ in
-      try shell("ip link add cni0 type bridge; ip link set cni0 up; ip addr add 10.9.0.1/24 dev cni0; sleep 0.2")
+      try shell(
+        "ip link add cni0 type bridge; ip link set cni0 up; ip addr add 10.9.0.1/24 dev cni0; sleep 0.2")
     }
   }
 
   @Test("nf_tables refuses: the table is there, with something else in it") func noMasquerade() throws {
     try expectNothingLeft("masquerad") { _ in
       try shell(
-        "nft 'add table inet cni_masquerade; add chain inet cni_masquerade postrouting { type filter hook input priority 0; }'")
+        "nft 'add table inet cni_masquerade; add chain inet cni_masquerade postrouting { type filter hook input priority 0; }'"
+      )
     }
   }
 }

@@ -23,7 +23,9 @@ struct TestHost {
   }
 
   /// The configuration of a bridge network; `keys` and `ipam` are further members, as JSON text.
-  func bridge(_ keys: String = "", ipam: String? = nil, version: String = "1.1.0", name: String = "net") -> String {
+  func bridge(_ keys: String = "", ipam: String? = nil, version: String = "1.1.0", name: String = "net")
+    -> String
+  {
     let range = "\"ranges\":[[{\"subnet\":\"10.22.0.0/16\"}]],\"routes\":[{\"dst\":\"0.0.0.0/0\"}]"
     return """
       {"cniVersion":"\(version)","name":"\(name)","type":"bridge","bridge":"cni0"\(keys.isEmpty ? "" : ",")\(keys),
@@ -76,7 +78,9 @@ struct TestHost {
   }
 
   /// Makes a container: a named namespace with a loopback interface that is up.
-  func makeContainer(_ name: String = "c1") throws { try shell("ip netns add \(name); ip -n \(name) link set lo up") }
+  func makeContainer(_ name: String = "c1") throws {
+    try shell("ip netns add \(name); ip -n \(name) link set lo up")
+  }
 
   /// All that plugins may leave behind: links, addresses, routes, rules and leases.
   func snapshot() throws -> String {
@@ -86,7 +90,8 @@ struct TestHost {
       nft list ruleset; for n in $(ip netns list | cut -d' ' -f1 | sort); do echo "container $n"; ip -n $n -o link | sed 's/qdisc.*//'; done
       """)
     let leases = try shell(
-      "cd '\(dataDirectory)'; find . -type f ! -name lock ! -name 'last_reserved_ip*' ! -path './.*' -exec sh -c 'echo {}; cat {}' ';'")
+      "cd '\(dataDirectory)'; find . -type f ! -name lock ! -name 'last_reserved_ip*' ! -path './.*' -exec sh -c 'echo {}; cat {}' ';'"
+    )
     return kernel + leases
   }
 }

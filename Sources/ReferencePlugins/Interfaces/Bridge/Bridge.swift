@@ -7,7 +7,8 @@ import Netlink
 /// `bridge`: a veth pair, one end in the container, the other a port of a bridge on the host.
 public struct Bridge: InterfacePlugin {
   public static let type = "bridge"
-  public static let summary = "connects containers to a bridge on the host, with gateway, masquerading and VLANs"
+  public static let summary =
+    "connects containers to a bridge on the host, with gateway, masquerading and VLANs"
 
   public let settings: InterfaceSettings
   let configuration: BridgeConfiguration
@@ -44,7 +45,8 @@ public struct Bridge: InterfacePlugin {
       let address = result.ips[position].address
       if result.ips[position].gateway == nil { result.ips[position].gateway = address.first.next }
       if configuration.isDefaultGateway,
-        !result.routes.contains(where: { $0.destination.isDefault && $0.destination.family == address.family })
+        !result.routes.contains(where: { $0.destination.isDefault && $0.destination.family == address.family }
+        )
       {
         result.routes.append(
           RouteConfiguration(
@@ -106,7 +108,8 @@ public struct Bridge: InterfacePlugin {
       attempt {
         let prefixes = previous?.ips.map(\.address) ?? []
         let masquerade = Masquerade(prefixes: prefixes, owner: call.owner)
-        try masquerade.remove(knowsPrefixes: previous != nil, includingForeign: configuration.masquerade != nil)
+        try masquerade.remove(
+          knowsPrefixes: previous != nil, includingForeign: configuration.masquerade != nil)
       }
     }
     if configuration.checksSourceMAC { attempt { try SpoofCheck.remove(call.owner) } }

@@ -93,8 +93,10 @@ struct BridgePortVLANs: Sendable, Equatable {
         for member in lower...upper { members.insert(UInt16(member)) }
       case (let lower?, let upper?):
         throw entry.failure("minID \(lower) is above maxID \(upper)", remedy: "exchange the two")
-      case (_?, nil): throw entry.failure("minID stands without maxID", remedy: "give both, or id for a single VLAN")
-      case (nil, _?): throw entry.failure("maxID stands without minID", remedy: "give both, or id for a single VLAN")
+      case (_?, nil):
+        throw entry.failure("minID stands without maxID", remedy: "give both, or id for a single VLAN")
+      case (nil, _?):
+        throw entry.failure("maxID stands without minID", remedy: "give both, or id for a single VLAN")
       }
     }
     trunk = members.sorted()

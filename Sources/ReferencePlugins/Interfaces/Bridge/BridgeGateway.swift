@@ -25,7 +25,8 @@ struct BridgeGateway {
     }
     let index = try attachment.host.link(named: name).index
     for ip in result.ips {
-      guard let gateway = ip.gateway, let prefix = IPPrefix(address: gateway, length: ip.address.length) else {
+      guard let gateway = ip.gateway, let prefix = IPPrefix(address: gateway, length: ip.address.length)
+      else {
         continue
       }
       try ensure(prefix, on: name, index: index, in: attachment)
@@ -43,7 +44,8 @@ struct BridgeGateway {
     for other in present where prefix.family == .ipv4 || other.prefix.overlaps(prefix) {
       guard configuration.forceAddress else {
         throw CNIError(
-          .invalidConfiguration, "\(name) already has the address \(other.prefix), the network's gateway is \(prefix)",
+          .invalidConfiguration,
+          "\(name) already has the address \(other.prefix), the network's gateway is \(prefix)",
           details: "use another bridge for this network, or set forceAddress to replace the address")
       }
       try attachment.host.perform(.deleteAddress(other, index: index))
@@ -93,7 +95,8 @@ struct BridgeGateway {
     vlans.trunk = []
     try attachment.host.perform(
       [
-        .changeLink(.name(port), LinkChange(alias: mark)), .changeLink(.name(name), LinkChange(isUp: true, alias: mark)),
+        .changeLink(.name(port), LinkChange(alias: mark)),
+        .changeLink(.name(name), LinkChange(isUp: true, alias: mark)),
       ] + BridgePort.requests(for: vlans, port: portIndex, in: &attachment.host))
     try? Sysctl.write("0", to: "net/ipv6/conf/\(port)/accept_ra")
     return try attachment.host.link(named: name)

@@ -109,7 +109,8 @@ struct BridgeLink {
     if let mac = listed?.mac.flatMap({ MACAddress($0) }), mac != bridge.mac {
       throw CNIError(
         .internalError,
-        "the bridge \(bridge.name) has the address \(bridge.mac?.description ?? "none"), at ADD it had \(mac)")
+        "the bridge \(bridge.name) has the address \(bridge.mac?.description ?? "none"), at ADD it had \(mac)"
+      )
     }
     if configuration.promiscuous, !bridge.flags.contains(.promiscuous) {
       throw CNIError(.internalError, "the bridge \(bridge.name) is not promiscuous, promiscMode asks for it")

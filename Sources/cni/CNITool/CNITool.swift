@@ -1,0 +1,127 @@
+import CNI
+import CNIRuntime
+import Glibc
+
+/// `cnitool`: networks by hand. The first five commands take the arguments and the environment of the Go one.
+enum CNITool {
+  /// One subcommand.
+  struct Subcommand: Sendable {
+    let name: String
+    let usage: String
+    let summary: String
+    /// More about it, for its own help.
+    var discussion = ""
+    var options: [Arguments.Option] = []
+    let run: @Sendable (Arguments) throws -> Int32
+  }
+
+  static let output = Arguments.Option(
+    "--output", value: "text|json", help: "json for programs; text (the default) for people")
+  static let interface = Arguments.Option(
+    "--ifname", "-i", value: "NAME", help: "the interface in the container (default: CNI_IFNAME, or eth0)")
+  static let container = Arguments.Option(
+    "--container-id", value: "ID", help: "the container's ID (default: made from the namespace's path)")
+  static let cache = Arguments.Option(
+    "--cache-dir", value: "DIR", help: "where results are remembered (default: /var/lib/cni)")
+
+  static let subcommands: [Subcommand] = [
+    AttachmentCommands.add, AttachmentCommands.delete, AttachmentCommands.check,
+    NetworkCommands.collectGarbage,
+    NetworkCommands.status, ListCommand.list, RunCommand.run, VersionCommand.version,
+  ]
+
+  /// Runs the command line.
+  ///
+  /// - Returns: The exit status: 0, 1 for a failure, 2 for a command line that is not understood; `run` gives that of
+  ///   its command.
+  static func run(_ words: [String]) -> Int32 {
+    guard let name = words.first, !["help", "--help", "-h"].contains(name) else {
+      if words.count > 1, let topic = find(words[1]) {
+        Terminal.print(help(topic))
+      } else {
+        Terminal.print(overview)
+      }
+      return words.isEmpty ? 2 : 0
+    }
+    if name == BenchCommand.name { return BenchCommand.run(Array(words.dropFirst())) }
+    guard let subcommand = find(name) else {
+      Terminal.complain("cnitool: there is no command \(name)\n\n\(overview)")
+      return 2
+    }
+    do {
+      let rest = Array(words.dropFirst())
+      if rest.prefix(while: { $0 != "--" }).contains(where: { $0 == "--help" || $0 == "-h" }) {
+        Terminal.print(help(subcommand))
+        return 0
+      }
+      return try subcommand.run(Arguments(rest, options: subcommand.options))
+    } catch let error as UsageError {
+      Terminal.complain("cnitool \(name): \(error.message)\n\nUsage: cnitool \(subcommand.usage)")
+      return 2
+    } catch {
+      Terminal.complain("cnitool: \(error)")
+      return 1
+    }
+  }
+
+  private static func find(_ name: String) -> Subcommand? { subcommands.first { $0.name == name } }
+
+  private static var overview: String {
+    let width = subcommands.map(\.usage.count).max() ?? 0
+    let commands = subcommands.map {
+      "  " + $0.usage + String(repeating: " ", count: width - $0.usage.count) + "  " + $0.summary
+    }
+    return """
+      cnitool \(Main.version): container networks by hand
+
+      Usage: cnitool COMMAND
+
+      \(commands.joined(separator: "\n"))
+
+      "cnitool help COMMAND" tells more. To see a container network work, with no configuration at all:
+
+        cnitool run -- ip addr
+
+      Environment:
+        NETCONFPATH  directory of network configurations (default: \(ConfigurationDirectory.defaultPath))
+        CNI_PATH     directories of plugins; one that is not found there comes from cnitool itself
+        CNI_ARGS     arguments for plugins: KEY=VALUE;KEY=VALUE
+        CAP_ARGS     capability arguments, JSON: {"portMappings":[{"hostPort":8080,"containerPort":80,"protocol":"tcp"}]}
+        CNI_IFNAME   the interface in the container (default: eth0)
+      """
+  }
+
+  private static func help(_ subcommand: Subcommand) -> String {
+    var text = "Usage: cnitool \(subcommand.usage)\n\n\(subcommand.summary)"
+    if !subcommand.discussion.isEmpty { text += "\n\n" + subcommand.discussion }
+    if !subcommand.options.isEmpty {
+      let rows = subcommand.options.map { option in
+        (option.names.joined(separator: ", ") + (option.value.map { " " + $0 } ?? ""), option.help)
+      }
+      let width = rows.map(\.0.count).max() ?? 0
+      text += "\n\nOptions:"
+      for (names, help) in rows {
+        text += "\n  " + names + String(repeating: " ", count: width - names.count) + "  " + help
+      }
+    }
+    return text
+  }
+}
+
+/// Where people and programs read.
+enum Terminal {
+  static func print(_ text: String) { write(text, to: STDOUT_FILENO) }
+  static func print(_ json: JSONValue) {
+    print(String(decoding: json.serialized(pretty: true), as: UTF8.self))
+  }
+  static func complain(_ text: String) { write(text, to: STDERR_FILENO) }
+
+  private static func write(_ text: String, to descriptor: Int32) {
+    var bytes = Array(text.utf8)[...]
+    if bytes.last != UInt8(ascii: "\n") { bytes.append(UInt8(ascii: "\n")) }
+    while !bytes.isEmpty {
+      let count = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+      if count > 0 { bytes = bytes.dropFirst(count) } else if errno != EINTR { return }
+    }
+  }
+}

@@ -1,0 +1,118 @@
+import CNI
+import CNIExecution
+import CNIRuntime
+
+/// `list`: what is configured, where its plugins come from, and what is wrong.
+enum ListCommand {
+  static let list = CNITool.Subcommand(
+    name: "list", usage: "list",
+    summary: "Show networks, their plugins, and what is wrong with a configuration",
+    discussion: "The exit status is 1 if anything is wrong.",
+    options: [CNITool.output]
+  ) { arguments in
+    let surroundings = Surroundings(arguments)
+    let contents = surroundings.directory.load()
+    let networks = contents.networks.map { Network($0, surroundings.runtime) }
+    let problems = contents.problems + networks.flatMap(\.problems)
+    if arguments["--output"] == "json" {
+      Terminal.print(json(networks, problems))
+    } else {
+      Terminal.print(text(networks, problems, surroundings.directory.path))
+    }
+    return problems.isEmpty ? 0 : 1
+  }
+
+  /// One network, with where each of its plugins comes from.
+  private struct Network {
+    let loaded: LoadedNetwork
+    let plugins: [(type: String, origin: String)]
+    let problems: [ConfigurationProblem]
+
+    init(_ loaded: LoadedNetwork, _ runtime: CNIRuntime) {
+      self.loaded = loaded
+      var plugins: [(String, String)] = []
+      var problems: [ConfigurationProblem] = []
+      for plugin in loaded.list.plugins {
+        for type in [plugin.type, plugin.ipamType].compactMap({ $0 }) {
+          do {
+            switch try runtime.runner.locate(type) {
+            case .embedded: plugins.append((type, "built in"))
+            case .file(let path): plugins.append((type, path))
+            }
+          } catch {
+            plugins.append((type, "missing"))
+            problems.append(
+              ConfigurationProblem(
+                file: loaded.file, position: plugin.json.position,
+                reason: "plugin \"\(type)\": \(error.message)",
+                remedy: error.details))
+          }
+        }
+      }
+      self.plugins = plugins
+      self.problems = problems
+    }
+  }
+
+  private static func text(
+    _ networks: [Network], _ problems: [ConfigurationProblem], _ directory: String
+  ) -> String {
+    var lines: [String] = []
+    if networks.isEmpty {
+      lines.append("No network in \(directory).")
+      if problems.isEmpty {
+        lines.append("\"cnitool run -- ip addr\" works all the same: it has a network \"default\" built in.")
+      }
+    }
+    var rows = [["NETWORK", "VERSION", "PLUGINS", "FILE"]]
+    for network in networks {
+      let plugins = network.plugins.map { $0.origin == "built in" ? $0.type : "\($0.type) (\($0.origin))" }
+      rows.append([
+        network.loaded.name, network.loaded.list.version.rawValue, plugins.joined(separator: ", "),
+        network.loaded.file,
+      ])
+    }
+    if !networks.isEmpty { lines += table(rows) }
+    if !problems.isEmpty {
+      lines.append("")
+      lines.append(problems.count == 1 ? "1 problem:" : "\(problems.count) problems:")
+      lines += problems.map { "  \($0)" }
+    }
+    return lines.joined(separator: "\n")
+  }
+
+  private static func table(_ rows: [[String]]) -> [String] {
+    let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
+    return rows.map { row in
+      row.enumerated().map { column, cell in
+        column == row.count - 1 ? cell : cell + String(repeating: " ", count: widths[column] - cell.count + 2)
+      }.joined()
+    }
+  }
+
+  private static func json(_ networks: [Network], _ problems: [ConfigurationProblem]) -> JSONValue {
+    [
+      "networks": .array(
+        networks.map { network in
+          [
+            "name": .string(network.loaded.name), "file": .string(network.loaded.file),
+            "cniVersion": .string(network.loaded.list.version.rawValue),
+            "plugins": .array(
+              network.plugins.map { ["type": .string($0.type), "origin": .string($0.origin)] }),
+          ]
+        }),
+      "problems": .array(
+        problems.map { problem in
+          var object = JSONObject()
+          object.append("file", .string(problem.file))
+          if let position = problem.position {
+            object.append("line", .integer(position.line))
+            object.append("column", .integer(position.column))
+          }
+          object.append("reason", .string(problem.reason))
+          if !problem.remedy.isEmpty { object.append("remedy", .string(problem.remedy)) }
+          return .object(object)
+        }),
+    ]
+  }
+}
