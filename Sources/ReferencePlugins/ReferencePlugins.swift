@@ -28,6 +28,6 @@ public enum ReferencePlugins {
   }
 
   private static let programs = [
-    Program(Bridge.self), Program(Loopback.self),
+    Program(Bridge.self), Program(HostLocal.self), Program(Loopback.self), Program(Static.self),
   ]
 }
