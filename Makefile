@@ -37,13 +37,13 @@ test: build ## Run every test; the last line is the sum
 
 lint: ## Check formatting of Swift sources, and the scripts
 	@Scripts/require.sh shellcheck python3
-	$(SWIFT) format lint --strict -r Package.swift Sources Tests Fuzz
+	$(SWIFT) format lint --strict -r Package.swift Sources Tests
 	shellcheck Scripts/*.sh Tests/Shell/*.sh .ci/run
 	@for script in $$(git ls-files '*.py'); do \
 	  python3 -c 'import ast, sys; ast.parse(open(sys.argv[1]).read(), sys.argv[1])' "$$script" || exit 1; done
 
 format: ## Rewrite Swift sources in the house format
-	$(SWIFT) format -i -r Package.swift Sources Tests Fuzz
+	$(SWIFT) format -i -r Package.swift Sources Tests
 
 demo: build ## Two containers on a bridge network, in a throw-away host
 	@Scripts/require.sh $(NETWORK_PACKAGES)
@@ -58,7 +58,10 @@ bench: build ## Measure against the Go plugins; a table, and bench.json
 
 fuzz: ## Fuzz the parsers, SECONDS=60 each
 	@Scripts/require.sh $(TOOLCHAIN_PACKAGES)
-	@Scripts/fuzz.sh $(SECONDS)
+	@for file in Fuzzing/Fuzz*.swift; do \
+	  target=$$(basename "$$file" .swift | sed 's/^Fuzz//' | tr '[:upper:]' '[:lower:]'); \
+	  printf '\n== %s, %s seconds\n' "$$target" "$(SECONDS)"; \
+	  Fuzzing/run.sh "$$target" "$(SECONDS)" || exit 1; done
 
 install: build ## Hard links into CNI_BIN_DIR, cnitool into PREFIX/bin, each by rename
 	@Scripts/install.sh $(PRODUCT) "$(DESTDIR)$(CNI_BIN_DIR)" "$(DESTDIR)$(PREFIX)/bin"
