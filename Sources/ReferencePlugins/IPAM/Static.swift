@@ -11,8 +11,11 @@ import NetworkAddresses
 /// 3. `ipam.addresses`, and after them those of `IP` in `CNI_ARGS`. `GATEWAY` there goes to the addresses of `IP` in
 ///    whose subnet it is.
 public struct Static: Plugin {
+  /// `static`.
   public static let type = "static"
+  /// What it does, in one line.
   public static let summary = "IP address management with addresses from the configuration"
+  /// It touches nothing at all: false.
   public static let changesNamespace = false
 
   private var addresses: [IPConfiguration] = []
@@ -100,10 +103,12 @@ public struct Static: Plugin {
     }
   }
 
+  /// Reports the addresses, with routes and DNS settings as they were configured.
   public func add(_ call: PluginCall) throws(CNIError) -> AddResult {
     AddResult(ips: addresses, routes: routes, dns: dns)
   }
 
+  /// Nothing was kept, so there is nothing to release.
   public func delete(_ call: PluginCall) throws(CNIError) {}
 
   /// An address that is in the previous result must be there with the gateway that the configuration gives it. One that
@@ -126,6 +131,7 @@ public struct Static: Plugin {
     }
   }
 
+  /// As for DEL, there is nothing.
   public func collectGarbage(_ call: PluginCall, keeping valid: Set<Attachment>) throws(CNIError) {}
 
   /// That the configuration could be read is all that ADD needs.

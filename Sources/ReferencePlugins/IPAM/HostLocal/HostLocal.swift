@@ -8,8 +8,11 @@ import NetworkAddresses
 /// Where an ADD finds no free address it fails with code 11, because that passes when a container ends; STATUS then
 /// says code 50. The leases of containers that ended without DEL are released by GC.
 public struct HostLocal: Plugin {
+  /// `host-local`.
   public static let type = "host-local"
+  /// What it does, in one line.
   public static let summary = "IP address management with leases in a directory of this host"
+  /// It touches nothing but files: false.
   public static let changesNamespace = false
 
   private let configuration: HostLocalConfiguration
@@ -20,6 +23,9 @@ public struct HostLocal: Plugin {
     configuration = try HostLocalConfiguration(call, onlyDirectory: removes)
   }
 
+  /// Leases one address from each range set, or none at all.
+  /// - Throws: code 7 for requested addresses that no range set can give and for an attachment that already has an
+  ///   address, 11 if an address is not free, 5 if the lease directory cannot be used.
   public func add(_ call: PluginCall) throws(CNIError) -> AddResult {
     let dns = try configuration.resolverFile.map { path throws(CNIError) in try ResolverFile.read(path) }
     let requests = try configuration.requests()
@@ -32,6 +38,8 @@ public struct HostLocal: Plugin {
       routes: configuration.routes, dns: dns ?? DNSConfiguration())
   }
 
+  /// Releases all leases of the attachment; it is no error if there are none.
+  /// - Throws: code 5 if one cannot be removed; the others are.
   public func delete(_ call: PluginCall) throws(CNIError) {
     guard var store = try store(call, creating: false) else { return }
     try store.release(owner(call))
@@ -54,12 +62,15 @@ public struct HostLocal: Plugin {
     }
   }
 
+  /// Releases the leases of all attachments but the valid ones, and files in which no owner can be read.
   public func collectGarbage(_ call: PluginCall, keeping valid: Set<Attachment>) throws(CNIError) {
     guard var store = try store(call, creating: false) else { return }
     let owners = valid.map { LeaseOwner(containerID: $0.containerID, interfaceName: $0.interfaceName) }
     try store.releaseAll(except: Set(owners))
   }
 
+  /// Whether each range set has a free address, and the files can be written and read.
+  /// - Throws: code 50.
   public func status(_ call: PluginCall) throws(CNIError) {
     if let path = configuration.resolverFile {
       do throws(CNIError) { _ = try ResolverFile.read(path) } catch {
