@@ -112,8 +112,12 @@ struct LeaseStore: ~Copyable {
 
   /// The names of the owner's leases, as far as they are still the owner's.
   func leases(of owner: LeaseOwner) throws(CNIError) -> [String] {
+    try confirmed(recordedLeases(of: owner), of: owner)
+  }
+
+  private func confirmed(_ names: [String], of owner: LeaseOwner) throws(CNIError) -> [String] {
     var confirmed: [String] = []
-    for name in recordedLeases(of: owner) {
+    for name in names {
       guard let content = try leases.read(name) else { continue }
       // An empty one that the index has under this owner lost its content in a power cut.
       if LeaseOwner(leaseContent: content) ?? owner == owner { confirmed.append(name) }
@@ -148,7 +152,7 @@ struct LeaseStore: ~Copyable {
   private mutating func release(exactly owner: LeaseOwner) throws(CNIError) -> Int {
     let recorded = recordedLeases(of: owner)
     if recorded.isEmpty { return 0 }
-    let names = try leases(of: owner)
+    let names = try confirmed(recorded, of: owner)
     var failure: CNIError?
     for name in names {
       isChanged = true
