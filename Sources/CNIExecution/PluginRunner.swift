@@ -121,7 +121,13 @@ public struct PluginRunner: Sendable {
   private func runInProcess(_ plugin: EmbeddedPlugin, _ request: PluginRequest) throws(PluginFailure)
     -> PluginReply
   {
-    switch InProcessRun.run(plugin, request, PluginEnvironment(runner: self)) {
+    var runner = self
+    // What the plugin delegates shares its time.
+    if limits.timeout != nil {
+      runner.limits.deadline = limits.nextDeadline
+      runner.limits.timeout = nil
+    }
+    switch InProcessRun.run(plugin, request, PluginEnvironment(runner: runner)) {
     case .replied(let reply): return reply
     case .timedOut: throw failure(plugin.type, request, .timedOut)
     case .cancelled: throw failure(plugin.type, request, .cancelled)

@@ -1,6 +1,7 @@
 import CNI
 import CNIExecution
 import Glibc
+import Synchronization
 import TestSupport
 
 /// A directory of shell scripts that play plugins.
@@ -74,4 +75,12 @@ func seconds(_ body: () throws -> Void) rethrows -> Double {
   let start = Deadline.now
   try body()
   return Double(Deadline.now.nanoseconds - start.nanoseconds) / 1e9
+}
+
+/// Texts that several threads write down.
+final class Seen: Sendable {
+  private let all = Mutex<[String]>([])
+
+  func note(_ text: String) { all.withLock { $0.append(text) } }
+  var texts: [String] { all.withLock { $0 } }
 }

@@ -120,6 +120,18 @@ import Testing
     #expect(fixture.read(fixture.cacheFile) == before)
   }
 
+  @Test func leftOverOfAnotherNamespaceIsNoAttachment() throws {
+    let runtime = fixture.runtime()
+    _ = try runtime.add(fixture.three(), c1)
+    _ = fixture.calls.take()
+    var anew = c1
+    anew.namespace = "/run/netns/another"
+    let failing = try fixture.three(#","failAt":["ADD"]"#)
+    let error = runtimeError { () throws(RuntimeError) in _ = try runtime.add(failing, anew) }
+    #expect(fixture.calls.texts() == ["first ADD", "first DEL"])
+    #expect(error?.undo == .done)
+  }
+
   @Test func attemptIsNoted() throws {
     // What a runtime that is killed during ADD leaves, seen from inside a plugin.
     fixture.script("spy", "cp '\(fixture.cacheFile)' '\(fixture.path)/seen'; echo '{}'")

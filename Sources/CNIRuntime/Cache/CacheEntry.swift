@@ -56,10 +56,11 @@ public struct CacheEntry: Sendable, Hashable {
     var arguments = CNIArguments()
     let pairs = (object.member(matching: "cniArgs")?.value.array ?? []).compactMap { pair in
       let both = (pair.array ?? []).compactMap(\.string)
-      return both.count == 2 ? "\(both[0])=\(both[1])" : nil
+      return both.count == 2 ? CNIArguments.Pair(key: both[0], value: both[1]) : nil
     }
-    // Through the text form, so that IgnoreUnknown takes effect.
-    if let parsed = try? CNIArguments(parsing: pairs.joined(separator: ";")) { arguments = parsed }
+    arguments.pairs = pairs
+    // Through the text form, so that IgnoreUnknown takes effect; pairs that have no such form are kept as they are.
+    if let parsed = try? CNIArguments(parsing: arguments.serialized) { arguments = parsed }
     parameters = AttachmentParameters(
       containerID: text("containerId"), namespace: text("netns"), interfaceName: text("ifName"),
       arguments: arguments,

@@ -31,7 +31,7 @@ extension CNIRuntime {
     try validate(list, parameters, parameters.describe("attach", "to", list.name))
     var entry = CacheEntry(
       network: list.name, parameters: parameters, configuration: configuration.serialized(), result: nil)
-    let existedBefore = hasResult(list.name, parameters.attachment)
+    let existedBefore = isAttached(list.name, parameters)
     if notesAttempts && !existedBefore {
       // A cache that cannot be written fails the ADD while there is nothing to undo yet.
       do throws(FileError) { try cache.write(entry) } catch { throw notStored(list, parameters, error) }
@@ -73,11 +73,12 @@ extension CNIRuntime {
     return result!
   }
 
-  /// Whether an ADD of the same attachment has succeeded and was not deleted since.
-  private func hasResult(_ network: String, _ attachment: Attachment) -> Bool {
-    switch cache.read(network: network, attachment) {
+  /// Whether an ADD of the same attachment has succeeded and was not deleted since. One in another namespace is a
+  /// left-over: the container was started anew (after the machine was, say).
+  private func isAttached(_ network: String, _ parameters: AttachmentParameters) -> Bool {
+    switch cache.read(network: network, parameters.attachment) {
     case .absent, .unusable, .foreign: false
-    case .entry(let entry): entry.result != nil
+    case .entry(let entry): entry.result != nil && entry.parameters.namespace == parameters.namespace
     case .bareResult: true
     }
   }
