@@ -133,7 +133,7 @@ extension NetfilterSocket {
     do {
       try commit(transaction)
       return true
-    } catch where isTolerable(error) {
+    } catch  where isTolerable(error) {
       return false
     }
   }
