@@ -72,9 +72,16 @@ struct LeaseDirectory: ~Copyable, Sendable {
     }
     defer { close(file) }
     // An ID is not limited in length, but a path with it in it is.
+    var code: Int32 = 0
     let content = [UInt8](unsafeUninitializedCapacity: Int(PATH_MAX)) { buffer, count in
-      count = max(0, Glibc.read(file, buffer.baseAddress, buffer.count))
+      count = Glibc.read(file, buffer.baseAddress, buffer.count)
+      if count < 0 {
+        code = errno
+        count = 0
+      }
     }
+    // What cannot be read is not the same as an empty file: GC must not take it for nobody's.
+    if code != 0 { throw .leaseFile("read", "\(path)/\(name)", code) }
     return content
   }
 

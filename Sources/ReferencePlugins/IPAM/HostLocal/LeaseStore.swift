@@ -80,7 +80,8 @@ struct LeaseStore: ~Copyable {
   private mutating func rebuildIndex() throws(CNIError) {
     var owners: [LeaseOwner: [String]] = [:]
     for lease in try leases.leases() {
-      if let content = try leases.read(lease.name), let owner = LeaseOwner(leaseContent: content) {
+      // One that cannot be read is in nobody's way but its owner's.
+      if let content = try? leases.read(lease.name), let owner = LeaseOwner(leaseContent: content) {
         owners[owner, default: []].append(lease.name)
       }
     }

@@ -295,6 +295,17 @@ func text(_ path: String) -> String? {
     #expect(files.leases == [])
   }
 
+  @Test func isNotStoppedByWhatIsNoFile() throws {
+    let files = try LeaseFiles()
+    try files.add(abc, [v4])
+    try shell("cd \(files.data)/net && mkdir 10.22.0.3 && ln -s /etc/passwd 10.22.0.4 && mkfifo 10.22.0.5")
+    #expect(try files.add(xyz, [v4]) == ["10.22.0.6/16"])
+    try files.delete(xyz)
+    var store = try files.store()
+    try store.releaseAll(except: [abc])
+    #expect(files.leases == ["10.22.0.2", "10.22.0.3", "10.22.0.4"])
+  }
+
   @Test func takesLongAndOddIDs() throws {
     let files = try LeaseFiles()
     let long = LeaseOwner(containerID: String(repeating: "x", count: 1000), interfaceName: "eth0")
