@@ -166,3 +166,8 @@ class Host:
         for state in ("/var/lib/cni", "/run/cni"):
             for entry in Path(state).glob("*"):
                 shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+    def reset(self):
+        """Makes everything anew."""
+        self.__exit__()
+        self.__enter__()
