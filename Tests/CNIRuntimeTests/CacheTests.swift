@@ -4,13 +4,13 @@ import CNIRuntime
 import Glibc
 import Testing
 
-/// Byte for byte what the Go library writes and reads.
+/// The form that the Go library writes and reads.
 @Suite struct CacheTests {
   let fixture: RuntimeFixture
 
   init() throws { fixture = try RuntimeFixture() }
 
-  /// As libcni of cni v1.3.0 writes it (`json.Marshal` of its `cachedInfo`; maps have sorted keys).
+  /// In the form of libcni's `cachedInfo` (cni v1.3.0), composed from its declaration; not recorded from a Go process.
   private let writtenByGo =
     #"{"kind":"cniCacheV1","containerId":"c1","config":"eyJjbmlWZXJzaW9uIjoiMS4wLjAiLCJuYW1lIjoicG9kbmV0IiwicGx1Z2lucyI6W3sidHlwZSI6ImZpcnN0IiwiY2FwYWJpbGl0aWVzIjp7Im1hYyI6dHJ1ZX19XX0=","ifName":"eth0","networkName":"podnet","netns":"/run/netns/c1","cniArgs":[["IgnoreUnknown","1"],["K8S_POD_NAME","p"]],"capabilityArgs":{"mac":"02:00:00:00:00:01"},"result":{"cniVersion":"1.0.0","dns":{},"interfaces":[{"name":"eth0","sandbox":"/run/netns/c1"}],"ips":[{"address":"10.1.2.3/24","gateway":"10.1.2.1","interface":0}],"routes":[{"dst":"0.0.0.0/0"}]}}"#
 
