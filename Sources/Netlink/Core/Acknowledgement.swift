@@ -51,6 +51,21 @@ public struct NetlinkFailure: Hashable, Sendable {
     }
   }
 
+  /// Reads a message; nil unless it is an `NLMSG_ERROR` or `NLMSG_DONE` with an error number.
+  public init?(_ message: ReceivedMessage) {
+    guard message.type == NetlinkControlType.error || message.type == NetlinkControlType.done else {
+      return nil
+    }
+    let failure = message.payload.withUnsafeBytes { payload in
+      NetlinkFailure.number(in: payload) == 0
+        ? nil
+        : NetlinkFailure(
+          type: message.type, flags: message.flags, sequence: message.sequence, payload: payload)
+    }
+    guard let failure else { return nil }
+    self = failure
+  }
+
   /// The failure as an error of `operation`; `request` is the refused message, in which the attribute meant is
   /// looked up.
   public func error(operation: String, request: ArraySlice<UInt8>? = nil, index: Int? = nil) -> NetlinkError {

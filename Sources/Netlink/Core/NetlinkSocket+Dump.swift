@@ -22,6 +22,7 @@ extension NetlinkSocket {
       }
       try send(builder.bytes, { request.operation })
       if let messages = try gatherDump(sequence, request) { return messages }
+      repeatedDumps += 1
       // Whoever changes the table may need a moment to be done with it.
       if attempt > 4 { usleep(UInt32(attempt) * 100) }
     }

@@ -28,7 +28,9 @@ public struct NetlinkSocket: ~Copyable, @unchecked Sendable {
   var buffer: UnsafeMutableRawBufferPointer
   /// The number of the request sent last.
   private var sequence: UInt32 = 0
-  /// `SO_RCVBUF` and `SO_SNDBUF` as far as we know: the kernel's default is 208 KiB, and lower than this nowhere.
+  /// How often a dump had to be asked for again.
+  var repeatedDumps = 0
+  /// `SO_RCVBUF` as far as we know: 208 KiB unless `net.core.rmem_default` was changed.
   private var receiveCapacity = 200 << 10
 
   /// Opens a socket in the network namespace that the descriptor `namespace` refers to, or in that of the calling thread.

@@ -126,12 +126,12 @@ public struct InterfaceAddress: Hashable, Sendable {
     builder.append(scope.rawValue)
     builder.append(index)
     builder.attribute(2, prefix.address)
-    builder.attribute(1, peer ?? prefix.address)
     if let broadcast { builder.attribute(4, bigEndian: broadcast.rawValue) }
     if let label { builder.attribute(3, string: label) }
     builder.attribute(9, ifPresent: routePriority)
     // The header has room for the first eight only.
     if flags.rawValue > 0xff { builder.attribute(8, flags.rawValue) }
+    builder.attribute(1, peer ?? prefix.address)
     if let lifetimes {
       builder.header(6, payload: 16)  // struct ifa_cacheinfo
       builder.append(lifetimes.preferred)

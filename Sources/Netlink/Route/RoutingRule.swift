@@ -34,7 +34,7 @@ public struct RoutingRule: Hashable, Sendable {
   public var mark: UInt32?
   /// Which bits of the mark count; nil: all.
   public var markMask: UInt32?
-  /// For `.lookUp`; nil: the main table. Any 32-bit number.
+  /// For `.lookUp`; nil: the main table, and to delete any. Any 32-bit number.
   public var table: UInt32?
   /// What it does.
   public var action: Action
@@ -56,7 +56,7 @@ public struct RoutingRule: Hashable, Sendable {
   public var typeOfService: UInt8
   /// The table is that of the VRF the packet belongs to.
   public var usesVRF: Bool
-  /// Who made it; nil: `boot`. To delete: whatever it is.
+  /// Who made it; nil: not said. To delete: whatever it is.
   public var `protocol`: RouteProtocol?
 
   /// A rule that matches everything of the family that is not said to be narrower.
@@ -86,7 +86,8 @@ extension RoutingRule {
   private static let invert: UInt32 = 2
 
   func encode(deleting: Bool, into builder: inout MessageBuilder) {
-    let table = table ?? (action == .lookUp && !usesVRF ? Route.mainTable : 0)
+    let looksUp = action == .lookUp
+    let table = table ?? (looksUp && !usesVRF && !deleting ? Route.mainTable : 0)
     // struct fib_rule_hdr
     builder.append(family.number)
     builder.append(UInt8(destination?.length ?? 0))
@@ -94,7 +95,8 @@ extension RoutingRule {
     builder.append(typeOfService)
     builder.append(UInt8(exactly: table) ?? 0)
     builder.append(UInt16(0))
-    builder.append(action.rawValue)
+    // To delete, a rule that looks up is the usual one and need not be said to.
+    builder.append(deleting && looksUp ? 0 : action.rawValue)
     builder.append(isInverted ? Self.invert : 0)
     builder.attribute(6, ifPresent: priority)
     if let source { builder.attribute(2, source.network.address) }
@@ -115,9 +117,7 @@ extension RoutingRule {
     Self.encode(23, sourcePorts, into: &builder)
     Self.encode(24, destinationPorts, into: &builder)
     builder.attribute(4, ifPresent: target)
-    if let origin = `protocol`?.rawValue ?? (deleting ? nil : RouteProtocol.boot.rawValue) {
-      builder.attribute(21, origin)
-    }
+    builder.attribute(21, ifPresent: `protocol`?.rawValue)
   }
 
   private static func encode(

@@ -90,6 +90,9 @@ public struct BridgeSettings: Hashable, Sendable {
   /// Nothing set: all as the kernel has it.
   public init() {}
 
+  /// What `set` sets.
+  public init(_ set: (inout Self) -> Void) { set(&self) }
+
   func encode(into builder: inout MessageBuilder) {
     builder.attribute(1, ifPresent: forwardDelay)
     builder.attribute(2, ifPresent: helloTime)
@@ -132,7 +135,8 @@ public struct BridgeSettings: Hashable, Sendable {
     }
   }
 
-  init(_ attributes: Attributes) {
+  /// Reads settings; those that are not there, or not as wide as they should be, stay nil.
+  public init(_ attributes: Attributes) {
     for attribute in attributes {
       switch attribute.type {
       case 1: forwardDelay = attribute.integer()

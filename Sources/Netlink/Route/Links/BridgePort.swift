@@ -70,6 +70,9 @@ public struct BridgePortSettings: Hashable, Sendable {
   /// Nothing set: all as the kernel has it.
   public init() {}
 
+  /// What `set` sets.
+  public init(_ set: (inout Self) -> Void) { set(&self) }
+
   func encode(into builder: inout MessageBuilder) {
     builder.attribute(1, ifPresent: state?.rawValue)
     builder.attribute(2, ifPresent: priority)
@@ -99,7 +102,8 @@ public struct BridgePortSettings: Hashable, Sendable {
     builder.attribute(44, ifPresent: backupNexthop)
   }
 
-  init(_ attributes: Attributes) {
+  /// Reads settings; those that are not there, or not as wide as they should be, stay nil.
+  public init(_ attributes: Attributes) {
     for attribute in attributes {
       switch attribute.type {
       case 1: state = attribute.integer().flatMap(State.init(rawValue:))

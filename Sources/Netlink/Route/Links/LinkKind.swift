@@ -16,6 +16,9 @@ public struct LinkKind: Hashable, Sendable {
     data = builder
   }
 
+  /// The settings as attributes, as they would be read.
+  public var attributes: Attributes { Attributes(data.bytes[...]) }
+
   /// Appends `IFLA_LINKINFO`.
   func encode(into builder: inout MessageBuilder) {
     builder.nested(LinkAttribute.linkInfo, flagged: false) { info in

@@ -29,7 +29,7 @@ public struct LinkSpecification: Hashable, Sendable {
   public var link: Int32?
   /// A descriptor of the network namespace it is created in; nil: that of the socket.
   public var namespace: Int32?
-  /// Whether it is switched on.
+  /// Whether it is switched on. Not for the other end of a pair.
   public var isUp: Bool
 
   /// Leaves to the kernel what is not said.

@@ -1,7 +1,9 @@
 /// A veth pair as seen from one of its ends.
 public struct VethSettings: Hashable, Sendable {
-  /// The other end. Created together with the link; may be in another namespace, with a name, MTU, MAC, index,
-  /// queues and state of its own. An MTU that is not said is the kernel's default, not that of the near end.
+  /// The other end. Created together with the link; may be in another namespace, with a name, MTU, MAC, index and
+  /// queues of its own. An MTU that is not said is the kernel's default, not that of the near end.
+  ///
+  /// It cannot be switched on at creation (`ENOTCONN`: it is made before the two are joined). The near end can.
   public var peer: LinkSpecification
 
   /// A pair with that other end.
