@@ -25,7 +25,11 @@ public func fuzzNetlink(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     if let rule = RoutingRule(message) {
       rewrite(.addRule(rule)) { RoutingRule($0)?.priority == rule.priority }
     }
-    if let neighbour = Neighbour(message) { rewrite(.addNeighbour(neighbour)) { Neighbour($0) != nil } }
+    if let neighbour = Neighbour(message) {
+      // Without an address the family is not known, and the kernel would not have sent it.
+      let isWhole = neighbour.isForwardingEntry || neighbour.address != nil
+      rewrite(.addNeighbour(neighbour)) { Neighbour($0) != nil || !isWhole }
+    }
     if let (index, vlans) = BridgeVLAN.decode(message) {
       for vlan in vlans { _ = RouteRequest.addBridgeVLAN(index: index, vlan).encoded() }
     }

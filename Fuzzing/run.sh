@@ -21,7 +21,7 @@ if [ "$target" = netlink ]; then
   # What the module stands on is taken as the package builds it, without instrumentation.
   (cd "$root" && swift build --target Netlink)
   bin=$(cd "$root" && swift build --show-bin-path)
-  flags="$flags -I $bin/Modules -I $root/Sources/CLinux/include"
+  flags="$flags -I $bin/Modules -Xcc -fmodule-map-file=$bin/CLinux.build/module.modulemap"
   for map in "$root"/.build/checkouts/swift-system/Sources/CSystem/include; do flags="$flags -I $map"; done
   objects=$(find "$bin/SystemPackage.build" "$bin/CSystem.build" "$bin/CLinux.build" -name '*.o')
 fi
@@ -34,6 +34,8 @@ done
 # shellcheck disable=SC2086
 swiftc $flags -module-name Fuzz -o "$build/fuzz" "$root/Fuzzing/$main" $objects
 
+# libFuzzer prints the stack itself; the Swift runtime takes minutes for it here.
+export SWIFT_BACKTRACE=enable=no
 rm -rf "$build/corpus" && cp -r "$root/Fuzzing/Corpus/$target" "$build/corpus"
 exec "$build/fuzz" -max_total_time="$seconds" -max_len=8192 -timeout=10 -rss_limit_mb=2048 \
   -print_final_stats=1 -artifact_prefix="$build/findings/" "$build/corpus"

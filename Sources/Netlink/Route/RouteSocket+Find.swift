@@ -5,7 +5,7 @@ extension RouteSocket {
   public mutating func find(_ link: LinkSelector) throws(NetlinkError) -> Link? {
     do {
       return try self.link(link)
-    } catch where error.isNotFound {
+    } catch  where error.isNotFound {
       return nil
     }
   }
@@ -15,7 +15,7 @@ extension RouteSocket {
     do {
       try perform(.createLink(link))
       return true
-    } catch where error.isExists {
+    } catch  where error.isExists {
       return false
     }
   }
@@ -25,7 +25,7 @@ extension RouteSocket {
     do {
       try perform(.addAddress(address, index: index))
       return true
-    } catch where error.isExists {
+    } catch  where error.isExists {
       return false
     }
   }
@@ -34,7 +34,7 @@ extension RouteSocket {
   public mutating func deleteIfPresent(_ address: InterfaceAddress, index: Int32) throws(NetlinkError) {
     do {
       try perform(.deleteAddress(address, index: index))
-    } catch where error.isNotFound || error.errno.rawValue == EADDRNOTAVAIL {}
+    } catch  where error.isNotFound || error.errno.rawValue == EADDRNOTAVAIL {}
   }
 
   /// Deletes the link if it is there, and says whether it was.
@@ -43,7 +43,7 @@ extension RouteSocket {
     do {
       try perform(.deleteLink(link))
       return true
-    } catch where error.isNotFound {
+    } catch  where error.isNotFound {
       return false
     }
   }
