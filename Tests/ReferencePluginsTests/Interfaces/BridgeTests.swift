@@ -35,7 +35,7 @@ struct BridgeTests {
       try host.succeeded(host.call(.check, later))
       try host.succeeded(host.call(.del, later))
       try host.succeeded(host.call(.del, later))
-      #expect(try host.snapshot() == before)
+      try host.expectUnchanged(since: before)
     }
   }
 
@@ -64,13 +64,13 @@ struct BridgeTests {
       _ = try host.add(configuration)
       try shell("ip netns del c1")
       try host.succeeded(host.call(.del, configuration))
-      #expect(try host.snapshot() == before)
+      try host.expectUnchanged(since: before)
 
       try host.makeContainer()
       _ = try host.add(configuration)
       try host.succeeded(host.call(.del, configuration, namespace: ""))
       try shell("ip netns del c1")
-      #expect(try host.snapshot() == before)
+      try host.expectUnchanged(since: before)
     }
   }
 
@@ -80,7 +80,7 @@ struct BridgeTests {
       try host.makeContainer()
       let before = try host.snapshot()
       try host.succeeded(host.call(.del, host.bridge(gateway)))
-      #expect(try host.snapshot() == before)
+      try host.expectUnchanged(since: before)
     }
   }
 
@@ -124,7 +124,7 @@ struct BridgeTests {
       let later = try host.after(result, configuration)
       try host.succeeded(host.call(.check, later))
       try host.succeeded(host.call(.del, later))
-      #expect(try host.snapshot() == before)
+      try host.expectUnchanged(since: before)
     }
   }
 
@@ -265,7 +265,7 @@ struct BridgeTests {
       try host.succeeded(host.call(.del, later))
       try host.succeeded(
         host.call(.del, host.after(second, configuration), container: "c2", namespace: "/run/netns/c2"))
-      #expect(try host.snapshot() == before)
+      try host.expectUnchanged(since: before)
     }
   }
 
@@ -289,7 +289,7 @@ struct BridgeTests {
       let error = try host.failed(host.call(.add, host.bridge(keys)))
       #expect(error.code == .invalidConfiguration || error.code == .decodingFailure)
       #expect(error.description.contains(named), "\(error)")
-      #expect(try host.snapshot() == before)
+      try host.expectUnchanged(since: before)
     }
   }
 }

@@ -36,7 +36,7 @@ struct TestHost {
   /// Calls a plugin.
   @discardableResult
   func call(
-    _ command: Command, _ type: String = "bridge", _ configuration: String, container: String = "c1",
+    _ command: Command, _ configuration: String, type: String = "bridge", container: String = "c1",
     namespace: String = "/run/netns/c1", interface: String = "eth0", arguments: String = ""
   ) throws -> PluginReply {
     try runner.run(
@@ -80,6 +80,16 @@ struct TestHost {
   /// Makes a container: a named namespace with a loopback interface that is up.
   func makeContainer(_ name: String = "c1") throws {
     try shell("ip netns add \(name); ip -n \(name) link set lo up")
+  }
+
+  /// Expects the host to be as it was when `before` was taken, and shows the lines that differ.
+  func expectUnchanged(since before: String, sourceLocation: SourceLocation = #_sourceLocation) throws {
+    let (one, other) = (before.split(separator: "\n"), try snapshot().split(separator: "\n"))
+    let differences =
+      one.filter { !other.contains($0) }.map { "- \($0)" } + other.filter { !one.contains($0) }.map { "+ \($0)" }
+    if !differences.isEmpty {
+      Issue.record("something is left:\n\(differences.joined(separator: "\n"))", sourceLocation: sourceLocation)
+    }
   }
 
   /// All that plugins may leave behind: links, addresses, routes, rules and leases.
