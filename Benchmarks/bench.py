@@ -117,6 +117,7 @@ class Bench:
         self.figures = []
         for side in (self.go, self.ours):
             subprocess.run(["ip", "netns", "add", side.name], check=True)
+            subprocess.run(["ip", "netns", "add", f"{side.name}-resident"], check=True)
         # Memory is measured as a difference between executables, not between their page caches.
         for file in (self.cnitool, f"{self.go.directory}/bridge", f"{self.go.directory}/host-local"):
             Path(file).read_bytes()
@@ -149,6 +150,17 @@ class Bench:
     def count(self, count):
         return max(3, count // 10) if self.options.quick else count
 
+    def network(self, name, side, **keys):
+        """A network on which one container is there before, and stays, as on a node at work: the bridge exists."""
+        configurations = WORK / f"net.d-{name}"
+        configurations.mkdir()
+        configurations.joinpath("10.conflist").write_text(
+            json.dumps({"cniVersion": VERSION, "name": name, "plugins": [side.bridge(**keys)]}))
+        environment = {"PATH": os.environ["PATH"], "CNI_PATH": side.directory, "NETCONFPATH": str(configurations)}
+        resident = environment | {"CNI_IFNAME": f"eth{len(self.figures)}"}
+        self.run([self.cnitool, "add", name, f"{side.namespace}-resident"], resident)
+        return environment
+
     def configuration(self, name, value):
         path = WORK / name
         path.write_text(json.dumps(value))
@@ -173,13 +185,8 @@ class Bench:
         """ADD and DEL of a network, the way a runtime does it: our cnitool drives both sides."""
 
         def body(side):
-            configurations = WORK / f"net.d-{side.name}-{len(self.figures)}"
-            configurations.mkdir()
             network = f"{side.name}{len(self.figures)}"
-            configurations.joinpath("10.conflist").write_text(
-                json.dumps({"cniVersion": VERSION, "name": network, "plugins": [side.bridge(**keys)]}))
-            environment = {
-                "PATH": os.environ["PATH"], "CNI_PATH": side.directory, "NETCONFPATH": str(configurations)}
+            environment = self.network(network, side, **keys)
 
             def once():
                 return {
@@ -197,12 +204,8 @@ class Bench:
         """A runtime that has our plugins linked in, the same runtime executing the Go ones, and the kernel alone."""
 
         def body(side, path):
-            configurations = WORK / f"net.d-inner-{side.name}"
-            configurations.mkdir()
             network = f"inner-{side.name}"
-            configurations.joinpath("10.conflist").write_text(
-                json.dumps({"cniVersion": VERSION, "name": network, "plugins": [side.bridge()]}))
-            environment = {"PATH": os.environ["PATH"], "CNI_PATH": path, "NETCONFPATH": str(configurations)}
+            environment = self.network(network, side) | {"CNI_PATH": path}
             command = [word.format(network=network, namespace=side.namespace, count=4)
                        for word in self.options.in_process.split()]
             return lambda: self.pairs([self.cnitool, *command], environment)

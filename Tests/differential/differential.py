@@ -195,6 +195,8 @@ class Report:
                 for state in (one, other):
                     if state:
                         state["host"]["links"].pop("cni0", None)
+                        state["host"]["routes"] = [
+                            route for route in state["host"]["routes"] if route["dev"] != "cni0"]
                         state["host"]["settings"] = None
             if phase == "traces" and not self.same:
                 one = []
