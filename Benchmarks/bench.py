@@ -117,7 +117,6 @@ class Bench:
         self.figures = []
         for side in (self.go, self.ours):
             subprocess.run(["ip", "netns", "add", side.name], check=True)
-            subprocess.run(["ip", "netns", "add", f"{side.name}-resident"], check=True)
         # Memory is measured as a difference between executables, not between their page caches.
         for file in (self.cnitool, f"{self.go.directory}/bridge", f"{self.go.directory}/host-local"):
             Path(file).read_bytes()
@@ -157,8 +156,8 @@ class Bench:
         configurations.joinpath("10.conflist").write_text(
             json.dumps({"cniVersion": VERSION, "name": name, "plugins": [side.bridge(**keys)]}))
         environment = {"PATH": os.environ["PATH"], "CNI_PATH": side.directory, "NETCONFPATH": str(configurations)}
-        resident = environment | {"CNI_IFNAME": f"eth{len(self.figures)}"}
-        self.run([self.cnitool, "add", name, f"{side.namespace}-resident"], resident)
+        subprocess.run(["ip", "netns", "add", f"{name}-resident"], check=True)
+        self.run([self.cnitool, "add", name, f"/run/netns/{name}-resident"], environment)
         return environment
 
     def configuration(self, name, value):
