@@ -3,7 +3,7 @@ import SystemPackage
 import TestSupport
 import Testing
 
-@Suite struct SocketTests {
+@Suite(.requiresRoot) struct SocketTests {
   /// `RTM_GETLINK` by index.
   private func getLink(_ index: Int32) -> NetlinkRequest {
     NetlinkRequest(type: 18, flags: [], operation: .init("look up link", index: index)) {
