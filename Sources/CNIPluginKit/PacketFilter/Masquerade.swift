@@ -5,25 +5,21 @@ import SystemPackage
 
 /// Masquerading of what an attachment's addresses send beyond their own network (`ipMasq`).
 ///
-/// All attachments of all networks share one nf_tables table:
+/// All attachments of all networks share one nf_tables table, with a set and a chain for each subnet:
 ///
 /// ```
 /// table inet cni_masquerade {
-///   map sources4 { type ipv4_addr : verdict
-///     elements = { 10.22.0.5 comment "cni:NETWORK/CONTAINER/eth0" : goto net-10.22.0.0-16 } }
-///   map sources6 { type ipv6_addr : verdict }
-///   chain postrouting { type nat hook postrouting priority srcnat
-///     ip saddr vmap @sources4
-///     ip6 saddr vmap @sources6 }
-///   chain net-10.22.0.0-16 {
-///     ip daddr 10.22.0.0/16 return
-///     ip daddr 224.0.0.0/4 return
-///     masquerade }
+///   set net-10.22.0.0-16 { type ipv4_addr
+///     elements = { 10.22.0.5 comment "cni:NETWORK/CONTAINER/eth0" } }
+///   chain net-10.22.0.0-16 { type nat hook postrouting priority srcnat
+///     ip saddr @net-10.22.0.0-16 ip daddr != 10.22.0.0/16 ip daddr != 224.0.0.0/4 masquerade }
 /// }
 /// ```
 ///
 /// An attachment is one element per address, so the thousandth costs what the first did, for ADD and for a packet.
-/// The chain of a subnet goes with its last element, the table with its last chain.
+/// (A verdict map, which would do with one chain for all subnets, does not have that property: the kernel walks all of
+/// it whenever an element comes that leads to a chain.) The chain of a subnet goes with its last element, the table
+/// with its last chain.
 public struct Masquerade: Sendable {
   /// Who keeps the rules (`ipMasqBackend`).
   public enum Backend: String, Sendable, CaseIterable {
@@ -79,10 +75,12 @@ public struct Masquerade: Sendable {
   public func verify() throws {
     var socket = try NetfilterSocket()
     for prefix in prefixes {
-      let element = try Self.absentAsNil { () throws(NetlinkError) in
-        try socket.element([NFTValue(prefix.address)], of: Self.map(prefix.family))
+      if let element = try socket.element([NFTValue(prefix.address)], of: Self.set(prefix)),
+        owner.owns(element.comment ?? "", limit: Self.commentLimit),
+        try Self.absentAsNil({ () throws(NetlinkError) in try socket.rules(in: Self.chain(prefix)) })?.count == 1
+      {
+        continue
       }
-      if let comment = element??.comment, owner.owns(comment, limit: Self.commentLimit) { continue }
       if try ForeignMasquerade(owner).isPresent(prefix.family, &socket) { continue }
       throw CNIError(.internalError, "\(prefix.address) is not masqueraded any more, ipMasq asks for it")
     }
@@ -111,38 +109,36 @@ public struct Masquerade: Sendable {
 
   static let commentLimit = 127
   private static let table = Table(.inet, "cni_masquerade")
-  private static let sources4 = NFTSet.map(table, "sources4", [.ipv4Address], to: .verdict)
-  private static let sources6 = NFTSet.map(table, "sources6", [.ipv6Address], to: .verdict)
-  private static let postrouting = Chain(
-    table, "postrouting",
-    base: .init(.nat, hook: .postrouting, priority: .sourceNAT, policy: .accept))
 
-  private static func map(_ family: AddressFamily) -> NFTSet { family == .ipv4 ? sources4 : sources6 }
-
-  /// The chain of a subnet: `net-10.22.0.0-16`, `net-fd00_22__-64` (a chain's name takes no colon).
-  private static func chain(_ prefix: IPPrefix) -> Chain {
+  /// The name of a subnet's set and chain: `net-10.22.0.0-16`, `net-fd00_22__-64` (it takes no colon).
+  private static func name(_ prefix: IPPrefix) -> String {
     let address = String(prefix.network.address.description.map { $0 == ":" ? "_" : $0 })
-    return Chain(table, "net-\(address)-\(prefix.length)")
+    return "net-\(address)-\(prefix.length)"
   }
 
-  private static let rulesOfChain = 3
-
-  private static func createTable(_ transaction: inout NFTransaction) {
-    transaction.create(table)
-    transaction.create(sources4)
-    transaction.create(sources6)
-    transaction.create(postrouting)
-    transaction.add(Rule(in: postrouting, [.vmap(.ipSource, in: sources4)]))
-    transaction.add(Rule(in: postrouting, [.vmap(.ip6Source, in: sources6)]))
+  private static func set(_ prefix: IPPrefix) -> NFTSet {
+    NFTSet(table, name(prefix), key: [prefix.family == .ipv4 ? .ipv4Address : .ipv6Address])
   }
 
-  private static func createChain(_ prefix: IPPrefix, _ transaction: inout NFTransaction) {
-    let chain = chain(prefix)
+  private static func chain(_ name: String) -> Chain {
+    Chain(table, name, base: .init(.nat, hook: .postrouting, priority: .sourceNAT, policy: .accept))
+  }
+
+  private static func chain(_ prefix: IPPrefix) -> Chain { chain(name(prefix)) }
+
+  private static func createSubnet(_ prefix: IPPrefix, _ transaction: inout NFTransaction) {
+    let set = set(prefix)
     let multicast = IPPrefix(prefix.family == .ipv4 ? "224.0.0.0/4" : "ff00::/8")!
-    transaction.create(chain)
-    transaction.add(Rule(in: chain, [.destination(.equal, prefix.network), .return]))
-    transaction.add(Rule(in: chain, [.destination(.equal, multicast), .return]))
-    transaction.add(Rule(in: chain, [.masquerade]))
+    transaction.add(table)
+    transaction.create(set)
+    transaction.create(chain(prefix))
+    transaction.add(
+      Rule(
+        in: chain(prefix),
+        [
+          prefix.family == .ipv4 ? .ipSource(in: set) : .ip6Source(in: set),
+          .destination(.notEqual, prefix.network), .destination(.notEqual, multicast), .masquerade,
+        ]))
   }
 
   // MARK: Steps
@@ -152,82 +148,68 @@ public struct Masquerade: Sendable {
   /// What is there is asked first, not found out by failing: the kernel waits for a grace period after every
   /// transaction that it has to abort.
   private func install(_ prefix: IPPrefix, in socket: inout NetfilterSocket) throws {
-    let map = Self.map(prefix.family)
-    let chain = Self.chain(prefix)
+    let set = Self.set(prefix)
     let key = NFTValue(prefix.address)
-    let element = Element(key, verdict: .goto(chain.name), comment: owner.mark(limit: Self.commentLimit))
+    let element = Element(key, comment: owner.mark(limit: Self.commentLimit))
     for attempt in 0..<50 {
-      let present = try Self.absentAsNil { () throws(NetlinkError) in
-        try socket.chain(chain.name, in: Self.table)
-      }
       var transaction = NFTransaction()
-      if present == nil {
-        let base = try Self.absentAsNil { () throws(NetlinkError) in
-          try socket.chain(Self.postrouting.name, in: Self.table)
-        }
-        if base == nil { Self.createTable(&transaction) }
-        Self.createChain(prefix, &transaction)
-      } else if try socket.element([key], of: map) != nil {
-        // What an attachment left that had the address before: the lease says that it is this one's now.
-        transaction.delete(Element(key), from: map)
+      let present = try Self.absentAsNil { () throws(NetlinkError) in
+        try socket.chain(set.name, in: Self.table)
       }
-      transaction.create(element, in: map)
+      if present == nil {
+        Self.createSubnet(prefix, &transaction)
+      } else if try socket.element([key], of: set) != nil {
+        // What an attachment left that had the address before: the lease says that it is this one's now.
+        transaction.delete(Element(key), from: set)
+      }
+      transaction.create(element, in: set)
       // Somebody else may have made, or removed, what this builds on since it was asked for.
       if try socket.commit(transaction, unless: { ($0.isExists || $0.isNotFound) && attempt < 49 }) { return }
     }
   }
 
   private func remove(_ prefix: IPPrefix, from socket: inout NetfilterSocket) throws {
-    let map = Self.map(prefix.family)
-    let key = NFTValue(prefix.address)
-    let element = try Self.absentAsNil { () throws(NetlinkError) in try socket.element([key], of: map) }
-    guard let comment = element??.comment, owner.owns(comment, limit: Self.commentLimit) else { return }
-    try Self.remove(element!!, of: map, from: &socket)
+    let set = Self.set(prefix)
+    guard let element = try socket.element([NFTValue(prefix.address)], of: set),
+      owner.owns(element.comment ?? "", limit: Self.commentLimit)
+    else { return }
+    try Self.remove([element], of: set, from: &socket)
   }
 
   private static func removeElements(
     from socket: inout NetfilterSocket, where isMeant: (String) -> Bool
   ) throws {
-    for map in [sources4, sources6] {
-      let elements = try absentAsNil { () throws(NetlinkError) in try socket.elements(of: map) }
-      for element in elements ?? [] where element.comment.map(isMeant) == true {
-        try remove(element, of: map, from: &socket)
-      }
+    let sets = try absentAsNil { () throws(NetlinkError) in try socket.sets(in: table) }
+    for set in sets ?? [] {
+      let elements = try absentAsNil { () throws(NetlinkError) in try socket.elements(of: set) }
+      let meant = (elements ?? []).filter { $0.comment.map(isMeant) == true }
+      if !meant.isEmpty { try remove(meant, of: set, from: &socket) }
     }
   }
 
-  private static func remove(_ element: Element, of map: NFTSet, from socket: inout NetfilterSocket) throws {
+  private static func remove(
+    _ elements: [Element], of set: NFTSet, from socket: inout NetfilterSocket
+  ) throws {
     var transaction = NFTransaction()
-    transaction.delete(Element(key: element.key), from: map)
+    transaction.delete(elements, from: set)
     guard try socket.commit(transaction, unless: \.isNotFound) else { return }
-    guard case .verdict(let verdict) = element.data, let name = verdict.target else { return }
-    try removeChainIfUnused(name, from: &socket)
+    guard try absentAsNil({ () throws(NetlinkError) in try NetfilterSocket().isEmpty(set) }) == true else { return }
+    transaction = NFTransaction()
+    transaction.delete(chain(set.name))
+    transaction.delete(set, ifEmpty: true)
+    // An address may have come since; then they stay, and whoever brought it removes them in the end.
+    guard try socket.commit(transaction, unless: { $0.isNotFound || $0.errno == .resourceBusy }) else { return }
+    try removeIfEmpty(table, from: &socket)
   }
 
-  private static func removeChainIfUnused(_ name: String, from socket: inout NetfilterSocket) throws {
-    // The kernel counts a chain's rules and the elements that lead to it.
-    let chain = try absentAsNil { () throws(NetlinkError) in try socket.chain(name, in: table) }
-    guard let chain, let uses = chain.useCount, uses <= rulesOfChain else { return }
-    var transaction = NFTransaction()
-    transaction.delete(Chain(table, name))
-    guard try socket.commit(transaction, unless: { $0.isNotFound || $0.errno == .resourceBusy }) else {
+  /// Removes a table without chains, unless something comes into it at the same time.
+  static func removeIfEmpty(_ table: Table, from socket: inout NetfilterSocket) throws(NetlinkError) {
+    guard try absentAsNil({ () throws(NetlinkError) in try socket.chains(in: table) })?.isEmpty == true else {
       return
     }
-    try removeIfEmpty(table, but: postrouting, from: &socket)
-  }
-
-  /// Removes a table whose last chain is its base chain, unless something comes into it at the same time.
-  static func removeIfEmpty(
-    _ table: Table, but base: Chain, from socket: inout NetfilterSocket
-  ) throws(NetlinkError) {
-    do {
-      try socket.commitPrepared { (socket) throws(NetlinkError) in
-        guard try socket.chains(in: table).allSatisfy({ $0.name == base.name }) else { return nil }
-        var transaction = NFTransaction()
-        transaction.delete(table)
-        return transaction
-      }
-    } catch  where error.isNotFound {}
+    var transaction = NFTransaction()
+    transaction.delete(table, ifEmpty: true)
+    _ = try socket.commit(transaction, unless: { $0.isNotFound || $0.errno == .resourceBusy })
   }
 
   static func absentAsNil<R>(_ body: () throws(NetlinkError) -> R) throws(NetlinkError) -> R? {

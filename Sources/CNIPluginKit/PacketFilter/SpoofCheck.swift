@@ -7,16 +7,16 @@ import SystemPackage
 ///
 /// ```
 /// table bridge cni_spoofcheck {
-///   map ports { type ifname : verdict
-///     elements = { "veth1a2b3c4d" comment "cni:NETWORK/CONTAINER/eth0" : goto veth1a2b3c4d } }
+///   set guarded { type ifname
+///     elements = { "veth1a2b3c4d" comment "cni:NETWORK/CONTAINER/eth0" } }
+///   set allowed { type ifname . ether_addr
+///     elements = { "veth1a2b3c4d" . 02:00:5e:10:00:01 comment "cni:NETWORK/CONTAINER/eth0" } }
 ///   chain prerouting { type filter hook prerouting priority dstnat
-///     iifname vmap @ports }
-///   chain veth1a2b3c4d {
-///     ether saddr != 02:00:5e:10:00:01 drop }
+///     iifname @guarded iifname . ether saddr != @allowed drop }
 /// }
 /// ```
 ///
-/// One look-up decides for every frame, however many ports are guarded.
+/// One rule decides for every frame, however many ports are guarded, and a port more costs ADD the same as the first.
 public struct SpoofCheck: Sendable {
   let port: String
   let mac: MACAddress
@@ -30,7 +30,8 @@ public struct SpoofCheck: Sendable {
   }
 
   private static let table = Table(.bridge, "cni_spoofcheck")
-  private static let ports = NFTSet.map(table, "ports", [.interfaceName], to: .verdict)
+  private static let guarded = NFTSet(table, "guarded", key: [.interfaceName])
+  private static let allowed = NFTSet(table, "allowed", key: [.interfaceName, .etherAddress])
   private static let prerouting = Chain(
     table, "prerouting",
     base: .init(.filter, hook: .prerouting, priority: .bridgeDestinationNAT, policy: .accept))
@@ -38,22 +39,26 @@ public struct SpoofCheck: Sendable {
   /// Installs the guard.
   public func install() throws {
     var socket = try NetfilterSocket()
-    let chain = Chain(Self.table, port)
+    let mark = owner.mark(limit: Masquerade.commentLimit)
     for attempt in 0..<50 {
       var transaction = NFTransaction()
       if try !Self.exists(Self.prerouting, &socket) {
         transaction.create(Self.table)
-        transaction.create(Self.ports)
+        transaction.create(Self.guarded)
+        transaction.create(Self.allowed)
         transaction.create(Self.prerouting)
-        transaction.add(Rule(in: Self.prerouting, [.vmap(.inputInterface, in: Self.ports)]))
-      } else if try Self.exists(chain, &socket) {
-        // The port's name follows from its owner: an earlier attachment of the same owner left it.
-        try Self.removePort(port, from: &socket)
+        transaction.add(
+          Rule(
+            in: Self.prerouting,
+            [.inputInterface(in: Self.guarded), .fields(.inputInterface, .etherSource, notIn: Self.allowed), .drop]))
+      } else {
+        // The port's name follows from its owner: an earlier attachment of the same owner may have left it.
+        for left in try Self.elements(of: Self.allowed, port: port, &socket) {
+          transaction.delete(Element(key: left.key), from: Self.allowed)
+        }
       }
-      transaction.create(chain)
-      transaction.add(Rule(in: chain, [.etherSource != .mac(mac), .drop]))
-      let mark = owner.mark(limit: Masquerade.commentLimit)
-      transaction.create(Element(.interface(port), verdict: .goto(port), comment: mark), in: Self.ports)
+      transaction.add(Element(.interface(port), comment: mark), to: Self.guarded)
+      transaction.create(Element(.interface(port), .mac(mac), comment: mark), in: Self.allowed)
       // Somebody else may have made, or removed, the table meanwhile.
       if try socket.commit(transaction, unless: { ($0.isExists || $0.isNotFound) && attempt < 49 }) { return }
     }
@@ -64,9 +69,9 @@ public struct SpoofCheck: Sendable {
     var socket = try NetfilterSocket()
     for attempt in 0..<3 {
       let port = owner.linkName(attempt: attempt)
-      guard let element = try find(port, &socket) else { break }
+      guard let element = try socket.element([.interface(port)], of: guarded) else { break }
       guard owner.owns(element.comment ?? "", limit: Masquerade.commentLimit) else { continue }
-      try removePort(port, from: &socket)
+      try removePorts([port], from: &socket)
       break
     }
     try removeForeign(owner, &socket)
@@ -75,46 +80,53 @@ public struct SpoofCheck: Sendable {
   /// Removes the guards of stale attachments.
   public static func removeAll(where stale: StaleMarks) throws {
     var socket = try NetfilterSocket()
-    let elements = try Masquerade.absentAsNil { () throws(NetlinkError) in try socket.elements(of: ports) }
-    for element in elements ?? [] where element.comment.map(stale.contains) == true {
-      if case .interface(let port)? = element.key.first { try removePort(port, from: &socket) }
+    let elements = try Masquerade.absentAsNil { () throws(NetlinkError) in try socket.elements(of: guarded) }
+    let ports = (elements ?? []).filter { $0.comment.map(stale.contains) == true }.compactMap {
+      if case .interface(let port)? = $0.key.first { port } else { nil }
     }
+    if !ports.isEmpty { try removePorts(ports, from: &socket) }
   }
 
   /// Throws unless the port is guarded.
   public static func verify(port: String, owner: Owner) throws {
     var socket = try NetfilterSocket()
-    if let element = try find(port, &socket),
-      owner.owns(element.comment ?? "", limit: Masquerade.commentLimit)
+    if let element = try socket.element([.interface(port)], of: guarded),
+      owner.owns(element.comment ?? "", limit: Masquerade.commentLimit), try exists(prerouting, &socket)
     {
       return
     }
     if try exists(foreignChain(owner), &socket) { return }
-    throw CNIError(
-      .internalError, "source addresses at \(port) are not checked any more, macspoofchk asks for it")
+    throw CNIError(.internalError, "source addresses at \(port) are not checked any more, macspoofchk asks for it")
   }
 
-  private static func find(_ port: String, _ socket: inout NetfilterSocket) throws(NetlinkError) -> Element? {
-    do { return try socket.element([.interface(port)], of: ports) } catch  where error.isNotFound {
-      return nil
-    }
+  private static func elements(
+    of set: NFTSet, port: String, _ socket: inout NetfilterSocket
+  ) throws(NetlinkError) -> [Element] {
+    let elements = try Masquerade.absentAsNil { () throws(NetlinkError) in try socket.elements(of: set) }
+    return (elements ?? []).filter { $0.key.first == .interface(port) }
   }
 
   private static func exists(_ chain: Chain, _ socket: inout NetfilterSocket) throws(NetlinkError) -> Bool {
-    do {
-      _ = try socket.chain(chain.name, in: chain.table)
-      return true
-    } catch  where error.isNotFound {
-      return false
-    }
+    try Masquerade.absentAsNil { () throws(NetlinkError) in try socket.chain(chain.name, in: chain.table) } != nil
   }
 
-  private static func removePort(_ port: String, from socket: inout NetfilterSocket) throws {
+  private static func removePorts(_ ports: [String], from socket: inout NetfilterSocket) throws {
     var transaction = NFTransaction()
-    transaction.delete(Element(.interface(port)), from: ports)
-    transaction.delete(Chain(table, port))
+    for port in ports {
+      transaction.delete(Element(.interface(port)), from: guarded)
+      for element in try elements(of: allowed, port: port, &socket) {
+        transaction.delete(Element(key: element.key), from: allowed)
+      }
+    }
     _ = try socket.commit(transaction, unless: \.isNotFound)
-    try Masquerade.removeIfEmpty(table, but: prerouting, from: &socket)
+    guard try Masquerade.absentAsNil({ () throws(NetlinkError) in try NetfilterSocket().isEmpty(guarded) }) == true
+    else { return }
+    transaction = NFTransaction()
+    transaction.delete(prerouting)
+    transaction.delete(guarded, ifEmpty: true)
+    transaction.delete(allowed, ifEmpty: true)
+    guard try socket.commit(transaction, unless: { $0.isNotFound || $0.errno == .resourceBusy }) else { return }
+    try Masquerade.removeIfEmpty(table, from: &socket)
   }
 
   // MARK: What the Go plugins make

@@ -32,6 +32,34 @@ extension NetlinkSocket {
       operation: request.operation.description)
   }
 
+  /// Reads the beginning of a table: the messages of the answer's first datagram, however long the table is.
+  ///
+  /// What remains unread would be taken for the answer to the next request; so the socket ends with this.
+  ///
+  /// - Throws: what the kernel said.
+  public consuming func beginningOfDump(_ request: NetlinkRequest) throws(NetlinkError) -> [ReceivedMessage] {
+    let sequence = reserveSequences(1)
+    var builder = MessageBuilder(capacity: 64 + request.body.count)
+    builder.message(type: request.type, flags: request.flags.union([.request, .dump]), sequence: sequence) {
+      $0.append(bytes: request.body)
+    }
+    try send(builder.bytes, { request.operation })
+    guard case .datagram(let count) = try receive(wait: true, { request.operation }) else {
+      throw NetlinkError(
+        errno: Errno(rawValue: ETIMEDOUT), message: "the kernel did not answer",
+        operation: request.operation.description)
+    }
+    let bytes = Array(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+    let messages = (try? ReceivedMessage.parse(bytes)) ?? []
+    for message in messages where message.type == NetlinkControlType.error {
+      let failure = message.payload.withUnsafeBytes {
+        NetlinkFailure(type: message.type, flags: message.flags, sequence: sequence, payload: $0)
+      }
+      throw failure.error(operation: request.operation.description)
+    }
+    return messages.filter { $0.type > NetlinkControlType.overrun }
+  }
+
   /// The messages up to `NLMSG_DONE`; nil if they are not to be relied on.
   private mutating func gatherDump(
     _ sequence: UInt32, _ request: NetlinkRequest

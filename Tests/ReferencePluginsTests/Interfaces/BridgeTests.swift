@@ -191,14 +191,12 @@ struct BridgeTests {
   func addressInTheWay() throws {
     try TestHost.run { host in
       try host.makeContainer()
-      try shell("ip link add cni0 type bridge; ip addr add 10.9.0.1/24 dev cni0")
+      try host.makeBridge(address: "10.9.0.1/24")
       let before = try host.snapshot()
       let error = try host.failed(host.call(.add, host.bridge(gateway)))
       #expect(error.code == .invalidConfiguration)
       #expect(error.description.contains("10.9.0.1/24") && error.description.contains("forceAddress"))
-      #expect(
-        try host.snapshot().replacing("state UP", with: "state DOWN")
-          == before.replacing("state UP", with: "state DOWN"))
+      try host.expectUnchanged(since: before)
       _ = try host.add(host.bridge(gateway + ",\"forceAddress\":true"))
       #expect(try !shell("ip -o addr show dev cni0").contains("10.9.0.1"))
     }

@@ -82,6 +82,16 @@ struct TestHost {
     try shell("ip netns add \(name); ip -n \(name) link set lo up")
   }
 
+  /// Makes the bridge as an administrator would, with a port that stays: without one its carrier depends on its past.
+  func makeBridge(address: String) throws {
+    try shell(
+      """
+      ip link add cni0 type bridge; ip link add port0 type veth peer name port1
+      ip link set port0 master cni0; for link in port0 port1 cni0; do ip link set $link up; done
+      ip addr add \(address) dev cni0; sleep 0.3
+      """)
+  }
+
   /// Expects the host to be as it was when `before` was taken, and shows the lines that differ.
   func expectUnchanged(since before: String, sourceLocation: SourceLocation = #_sourceLocation) throws {
     let (one, other) = (before.split(separator: "\n"), try snapshot().split(separator: "\n"))
