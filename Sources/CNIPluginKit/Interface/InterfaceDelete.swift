@@ -47,7 +47,30 @@ extension InterfacePlugin {
         details: "nothing is deleted there; pass the container's namespace, or set CNI_NETNS_OVERRIDE=1")
     }
     var container = try RouteSocket(namespace: namespace.descriptor)
-    return try container.deleteIfPresent(.name(call.interfaceName))
+    guard let link = try container.find(.name(call.interfaceName)) else { return false }
+    if try deleteTogether(link, call) { return true }
+    return try container.deleteIfPresent(.index(link.index))
+  }
+
+  /// Deletes the host's end together with what only it made necessary; false if there is no such thing.
+  private func deleteTogether(_ link: Link, _ call: PluginCall) throws -> Bool {
+    guard let peer = link.vethPeer else { return false }
+    var host = try RouteSocket()
+    // Indices are a namespace's own: what has that index here need not be the other end.
+    guard let port = try host.find(.index(peer)), port.vethPeer == link.index,
+      try !linksUnused(without: port, network: call.network).isEmpty
+    else { return false }
+    // Asked again with the lock: an ADD may have been faster.
+    let lock = try NetworkNamespace.current()
+    guard HostLock.tryExclusively(lock, attempts: 1) else { return false }
+    let unused = try linksUnused(without: port, network: call.network)
+    guard !unused.isEmpty else { return false }
+    let group = UInt32.random(in: 0x4000_0000...0x7fff_ffff)
+    try host.perform(
+      ([port.index] + unused).map { .changeLink(.index($0), LinkChange(group: group)) } + [
+        .deleteLinks(group: group)
+      ])
+    return true
   }
 }
 

@@ -14,7 +14,7 @@ import Netlink
 /// |---|---|
 /// | ADD | `createLink`, `complete`, `connect` |
 /// | CHECK | `checkLink` |
-/// | DEL | `disconnect` |
+/// | DEL | `linksUnused`, `disconnect` |
 /// | GC | `collectGarbage` |
 /// | STATUS | `checkRequirements` |
 public protocol InterfacePlugin: Plugin {
@@ -34,6 +34,10 @@ public protocol InterfacePlugin: Plugin {
   /// Checks the link itself against `prevResult`; addresses and routes are the kit's.
   func checkLink(_ link: Link, result: AddResult, in attachment: InterfaceAttachment) throws
 
+  /// The host's links, by index, that are of no use any more once `port`, the host's end of the container's interface,
+  /// is gone. They are deleted together with it: the kernel waits once for all.
+  func linksUnused(without port: Link, network: String) throws -> [Int32]
+
   /// Removes what `connect` and `createLink` left outside the container. `previous` is the attachment's result
   /// where the runtime handed it on. Nothing to remove is no error.
   func disconnect(_ call: PluginCall, previous: AddResult?) throws
@@ -51,6 +55,8 @@ extension InterfacePlugin {
   /// Nothing to connect.
   public func connect(_ link: CreatedLink, result: inout AddResult, in attachment: InterfaceAttachment) throws
   {}
+  /// None.
+  public func linksUnused(without port: Link, network: String) throws -> [Int32] { [] }
   /// Nothing to disconnect.
   public func disconnect(_ call: PluginCall, previous: AddResult?) throws {}
   /// Nothing beyond links and leases.

@@ -77,7 +77,8 @@ public struct Masquerade: Sendable {
     for prefix in prefixes {
       if let element = try socket.element([NFTValue(prefix.address)], of: Self.set(prefix)),
         owner.owns(element.comment ?? "", limit: Self.commentLimit),
-        try Self.absentAsNil({ () throws(NetlinkError) in try socket.rules(in: Self.chain(prefix)) })?.count == 1
+        try Self.absentAsNil({ () throws(NetlinkError) in try socket.rules(in: Self.chain(prefix)) })?.count
+          == 1
       {
         continue
       }
@@ -193,12 +194,16 @@ public struct Masquerade: Sendable {
     var transaction = NFTransaction()
     transaction.delete(elements, from: set)
     guard try socket.commit(transaction, unless: \.isNotFound) else { return }
-    guard try absentAsNil({ () throws(NetlinkError) in try NetfilterSocket().isEmpty(set) }) == true else { return }
+    guard try absentAsNil({ () throws(NetlinkError) in try NetfilterSocket().isEmpty(set) }) == true else {
+      return
+    }
     transaction = NFTransaction()
     transaction.delete(chain(set.name))
     transaction.delete(set, ifEmpty: true)
     // An address may have come since; then they stay, and whoever brought it removes them in the end.
-    guard try socket.commit(transaction, unless: { $0.isNotFound || $0.errno == .resourceBusy }) else { return }
+    guard try socket.commit(transaction, unless: { $0.isNotFound || $0.errno == .resourceBusy }) else {
+      return
+    }
     try removeIfEmpty(table, from: &socket)
   }
 

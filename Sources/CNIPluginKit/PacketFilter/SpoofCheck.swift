@@ -50,7 +50,10 @@ public struct SpoofCheck: Sendable {
         transaction.add(
           Rule(
             in: Self.prerouting,
-            [.inputInterface(in: Self.guarded), .fields(.inputInterface, .etherSource, notIn: Self.allowed), .drop]))
+            [
+              .inputInterface(in: Self.guarded), .fields(.inputInterface, .etherSource, notIn: Self.allowed),
+              .drop,
+            ]))
       } else {
         // The port's name follows from its owner: an earlier attachment of the same owner may have left it.
         for left in try Self.elements(of: Self.allowed, port: port, &socket) {
@@ -96,7 +99,8 @@ public struct SpoofCheck: Sendable {
       return
     }
     if try exists(foreignChain(owner), &socket) { return }
-    throw CNIError(.internalError, "source addresses at \(port) are not checked any more, macspoofchk asks for it")
+    throw CNIError(
+      .internalError, "source addresses at \(port) are not checked any more, macspoofchk asks for it")
   }
 
   private static func elements(
@@ -107,7 +111,8 @@ public struct SpoofCheck: Sendable {
   }
 
   private static func exists(_ chain: Chain, _ socket: inout NetfilterSocket) throws(NetlinkError) -> Bool {
-    try Masquerade.absentAsNil { () throws(NetlinkError) in try socket.chain(chain.name, in: chain.table) } != nil
+    try Masquerade.absentAsNil { () throws(NetlinkError) in try socket.chain(chain.name, in: chain.table) }
+      != nil
   }
 
   private static func removePorts(_ ports: [String], from socket: inout NetfilterSocket) throws {
@@ -119,13 +124,17 @@ public struct SpoofCheck: Sendable {
       }
     }
     _ = try socket.commit(transaction, unless: \.isNotFound)
-    guard try Masquerade.absentAsNil({ () throws(NetlinkError) in try NetfilterSocket().isEmpty(guarded) }) == true
+    guard
+      try Masquerade.absentAsNil({ () throws(NetlinkError) in try NetfilterSocket().isEmpty(guarded) })
+        == true
     else { return }
     transaction = NFTransaction()
     transaction.delete(prerouting)
     transaction.delete(guarded, ifEmpty: true)
     transaction.delete(allowed, ifEmpty: true)
-    guard try socket.commit(transaction, unless: { $0.isNotFound || $0.errno == .resourceBusy }) else { return }
+    guard try socket.commit(transaction, unless: { $0.isNotFound || $0.errno == .resourceBusy }) else {
+      return
+    }
     try Masquerade.removeIfEmpty(table, from: &socket)
   }
 

@@ -32,12 +32,15 @@ extension NetlinkSocket {
       operation: request.operation.description)
   }
 
-  /// Reads the beginning of a table: the messages of the answer's first datagram, however long the table is.
+  /// Reads the beginning of a table: the messages of the answer's first datagram, however long the table is, and
+  /// whether that is the whole of it.
   ///
   /// What remains unread would be taken for the answer to the next request; so the socket ends with this.
   ///
   /// - Throws: what the kernel said.
-  public consuming func beginningOfDump(_ request: NetlinkRequest) throws(NetlinkError) -> [ReceivedMessage] {
+  public consuming func beginningOfDump(
+    _ request: NetlinkRequest
+  ) throws(NetlinkError) -> (messages: [ReceivedMessage], isWhole: Bool) {
     let sequence = reserveSequences(1)
     var builder = MessageBuilder(capacity: 64 + request.body.count)
     builder.message(type: request.type, flags: request.flags.union([.request, .dump]), sequence: sequence) {
@@ -57,7 +60,8 @@ extension NetlinkSocket {
       }
       throw failure.error(operation: request.operation.description)
     }
-    return messages.filter { $0.type > NetlinkControlType.overrun }
+    let isWhole = messages.contains { $0.type == NetlinkControlType.done }
+    return (messages.filter { $0.type > NetlinkControlType.overrun }, isWhole)
   }
 
   /// The messages up to `NLMSG_DONE`; nil if they are not to be relied on.

@@ -97,7 +97,7 @@ extension NetfilterSocket {
       $0.netfilterHeader(set.table.family.rawValue)
       set.encodeReference(into: &$0)
     }
-    return Self.elements(try socket.beginningOfDump(request), set).isEmpty
+    return Self.elements(try socket.beginningOfDump(request).messages, set).isEmpty
   }
 
   /// The element with that key, found by the kernel: it costs the same however many there are. Nil if the set

@@ -8,6 +8,8 @@ public enum RouteRequest: Hashable, Sendable {
   case bridgePort(LinkSelector, BridgePortSettings)
   /// The other end of a pair and what stands on the link go too.
   case deleteLink(LinkSelector)
+  /// All links of a group (`IFLA_GROUP`) at once: the kernel's waiting, most of what a deletion takes, is done once.
+  case deleteLinks(group: UInt32)
   /// Answered with `RouteReply.link`.
   case getLink(LinkSelector)
   /// Makes the port (or with `isSelf` the bridge) with that index a member. A membership that is there is changed.
@@ -59,6 +61,11 @@ public enum RouteRequest: Hashable, Sendable {
         $0.linkHeader(index: link.index)
         link.encodeName(into: &$0)
       }
+    case .deleteLinks(let group):
+      message(T.deleteLink, change) {
+        $0.linkHeader()
+        $0.attribute(LinkAttribute.group, group)
+      }
     case .getLink(let link):
       // The answer is the acknowledgement.
       message(T.getLink, .request) {
@@ -100,6 +107,7 @@ public enum RouteRequest: Hashable, Sendable {
     case .changeLink(let link, let change): link.operation(change.action)
     case .bridgePort(let link, _): link.operation("change bridge port")
     case .deleteLink(let link): link.operation("delete link")
+    case .deleteLinks(let group): NetlinkOperation("delete links of group \(group)")
     case .getLink(let link): link.operation("look up link")
     case .addBridgeVLAN(let index, let vlan): NetlinkOperation("add VLAN \(vlan.text) to link", index: index)
     case .deleteBridgeVLAN(let index, let vlan):

@@ -92,6 +92,18 @@ public struct RouteSocket: ~Copyable, Sendable {
     return links.filter { (kind == nil || $0.kind == kind) && (master == nil || $0.master == master) }
   }
 
+  /// Some of a master's ports, and whether these are all: the first few tell whether it has any, however many there
+  /// are. The socket ends with this.
+  public consuming func somePorts(of master: Int32) throws(NetlinkError) -> (ports: [Link], areAll: Bool) {
+    let request = NetlinkRequest(type: RouteMessageType.getLink, flags: [], operation: "list ports") {
+      $0.linkHeader()
+      $0.attribute(LinkAttribute.extensionMask, UInt32(8))  // RTEXT_FILTER_SKIP_STATS
+      $0.attribute(LinkAttribute.master, master)
+    }
+    let (messages, isWhole) = try socket.beginningOfDump(request)
+    return (messages.compactMap { Link($0) }.filter { $0.master == master }, isWhole)
+  }
+
   /// All addresses, or those of one interface or family.
   public mutating func addresses(
     index: Int32? = nil, family: AddressFamily? = nil

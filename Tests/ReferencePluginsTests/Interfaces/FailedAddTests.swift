@@ -111,17 +111,16 @@ struct FailedAddTests {
   }
 
   @Test("The bridge has another address") func otherAddress() throws {
-    try expectNothingLeft("already has the address 10.9.0.1/24") { _ in
-      try shell(
-        "ip link add cni0 type bridge; ip link set cni0 up; ip addr add 10.9.0.1/24 dev cni0; sleep 0.2")
-    }
+    try expectNothingLeft("already has the address 10.9.0.1/24") { try $0.makeBridge(address: "10.9.0.1/24") }
   }
 
   @Test("nf_tables refuses: the table is there, with something else in it") func noMasquerade() throws {
-    try expectNothingLeft("masquerad") { _ in
+    try expectNothingLeft("net-10.22.0.0-16") { _ in
       try shell(
-        "nft 'add table inet cni_masquerade; add chain inet cni_masquerade postrouting { type filter hook input priority 0; }'"
-      )
+        """
+        nft 'add table inet cni_masquerade; add chain inet cni_masquerade net-10.22.0.0-16;
+             add set inet cni_masquerade net-10.22.0.0-16 { type ether_addr; }'
+        """)
     }
   }
 }

@@ -96,9 +96,11 @@ struct TestHost {
   func expectUnchanged(since before: String, sourceLocation: SourceLocation = #_sourceLocation) throws {
     let (one, other) = (before.split(separator: "\n"), try snapshot().split(separator: "\n"))
     let differences =
-      one.filter { !other.contains($0) }.map { "- \($0)" } + other.filter { !one.contains($0) }.map { "+ \($0)" }
+      one.filter { !other.contains($0) }.map { "- \($0)" }
+      + other.filter { !one.contains($0) }.map { "+ \($0)" }
     if !differences.isEmpty {
-      Issue.record("something is left:\n\(differences.joined(separator: "\n"))", sourceLocation: sourceLocation)
+      Issue.record(
+        "something is left:\n\(differences.joined(separator: "\n"))", sourceLocation: sourceLocation)
     }
   }
 

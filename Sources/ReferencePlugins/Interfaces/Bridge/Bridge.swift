@@ -76,6 +76,9 @@ public struct Bridge: InterfacePlugin {
     if !configuration.leavesInterfaceDown {
       try BridgePort.waitUntilUp(name: link.interfaces[1].name, in: &attachment.host)
     }
+    // A bridge without an address of its own has taken over another one with the port.
+    let bridge = try attachment.host.link(named: configuration.bridge)
+    result.interfaces[0].mac = bridge.mac?.description
   }
 
   // MARK: CHECK
@@ -98,6 +101,10 @@ public struct Bridge: InterfacePlugin {
   }
 
   // MARK: DEL, GC, STATUS
+
+  public func linksUnused(without port: Link, network: String) throws -> [Int32] {
+    try BridgeLink(configuration, network: network).unused(without: port)
+  }
 
   public func disconnect(_ call: PluginCall, previous: AddResult?) throws {
     var problems: [any Error] = []

@@ -39,16 +39,19 @@ struct BridgeConfiguration: Sendable {
       try Validation.interfaceName(name)
       bridge = name
     }
+    masquerade = try Masquerade.Backend(keys)
+    checksSourceMAC = try keys.flag("macspoofchk")
+    // That is all that removing needs. A mistake in the rest must not keep anything from being removed.
+    if call.command == .del || call.command == .gc { return }
+
     isDefaultGateway = try keys.flag("isDefaultGateway")
     isGateway = try keys.flag("isGateway") || isDefaultGateway
     forceAddress = try keys.flag("forceAddress")
-    masquerade = try Masquerade.Backend(keys)
     mtu = try keys.mtu()
     hairpin = try keys.flag("hairpinMode")
     promiscuous = try keys.flag("promiscMode")
     isolated = try keys.flag("portIsolation")
     vlans = try BridgePortVLANs(keys)
-    checksSourceMAC = try keys.flag("macspoofchk")
     detectsDuplicateAddresses = try keys.flag("enabledad")
     leavesInterfaceDown = try keys.flag("disableContainerInterface")
     mac = try call.requestedMAC()

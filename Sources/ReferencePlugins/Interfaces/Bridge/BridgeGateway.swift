@@ -78,8 +78,7 @@ struct BridgeGateway {
     if let link = try attachment.host.find(.name(name)) { return link }
     let bridge = try attachment.host.link(named: configuration.bridge)
     let port = Owner(network: owner.network + "." + name).linkName()
-    var gateway = LinkSpecification(name: name, kind: nil)
-    gateway.isUp = true
+    let gateway = LinkSpecification(name: name)
     var pair = LinkSpecification(name: port, kind: .veth(VethSettings(peer: gateway)))
     pair.mtu = configuration.mtu
     pair.master = bridge.index

@@ -23,7 +23,8 @@ struct BridgeLink {
     for _ in 0..<10 {
       if let link = try attachment.host.find(.name(configuration.bridge)) {
         try Self.requireBridge(link)
-        try bringUp(link, in: &attachment.host)
+        if !isOurs(link) { refuseAdvertisements(of: link.name, in: attachment) }
+        try bringUp(link, in: attachment)
         return link
       }
       if let link = try create(in: attachment) { return link }
@@ -52,51 +53,68 @@ struct BridgeLink {
     }
     try attachment.host.perform(
       .changeLink(.name(name), LinkChange(alias: owner.mark(limit: OwnedLinks.aliasLimit))))
-    // The host's own routes are not for a router in a container to announce.
-    try? Sysctl.write("0", to: "net/ipv6/conf/\(name)/accept_ra")
+    refuseAdvertisements(of: name, in: attachment)
     let link = try attachment.host.link(named: name)
-    try bringUp(link, in: &attachment.host)
+    try bringUp(link, in: attachment)
     return link
   }
 
-  private func bringUp(_ link: Link, in host: inout RouteSocket) throws {
+  /// Brings the bridge up as configured. Of a bridge that is not ours, what is changed is taken back if ADD fails.
+  private func bringUp(_ link: Link, in attachment: InterfaceAttachment) throws {
     let needsPromiscuity = configuration.promiscuous && !link.flags.contains(.promiscuous)
     if link.flags.contains(.up), !needsPromiscuity { return }
-    try host.perform(
+    let wasUp = link.flags.contains(.up)
+    try attachment.host.perform(
       .changeLink(
         .index(link.index), LinkChange(isUp: true, isPromiscuous: needsPromiscuity ? true : nil)))
+    guard !isOurs(link) else { return }
+    attachment.undo.register("bringing the bridge up") { [unowned attachment] in
+      try attachment.host.perform(
+        .changeLink(
+          .index(link.index),
+          LinkChange(isUp: wasUp ? nil : false, isPromiscuous: needsPromiscuity ? false : nil)))
+    }
+  }
+
+  /// The bridge does not take routes from what a container announces.
+  private func refuseAdvertisements(of name: String, in attachment: InterfaceAttachment) {
+    let key = "net/ipv6/conf/\(name)/accept_ra"
+    guard let before = try? Sysctl.read(key), before != "0", (try? Sysctl.write("0", to: key)) != nil else {
+      return
+    }
+    attachment.undo.register("the bridge's accept_ra") { try? Sysctl.write(before, to: key) }
   }
 
   /// How often the exclusive lock is tried, 10 ms apart. Once is enough where another ADD or DEL that holds it
   /// will see to the bridge itself.
   var lockAttempts = 1
 
+  /// The bridge and the gateways on it, by index, if it is ours and no container but the one behind `port` is on it.
+  func unused(without port: Link?) throws -> [Int32] {
+    var host = try RouteSocket()
+    guard let bridge = try host.find(.name(configuration.bridge)), isOurs(bridge) else { return [] }
+    if let port, port.master != bridge.index { return [] }
+    func isInTheWay(_ other: Link) -> Bool { other.index != port?.index && !isOurs(other) }
+    // A bridge with many ports is not asked for all of them.
+    var (ports, areAll) = try RouteSocket().somePorts(of: bridge.index)
+    if !areAll, !ports.contains(where: isInTheWay) { ports = try host.links(master: bridge.index) }
+    guard !ports.contains(where: isInTheWay) else { return [] }
+    return ports.filter(isOurs).map(\.index) + [bridge.index]
+  }
+
   /// Removes the bridge if it is ours, has no port but gateways of ours, and no attachment is being made.
   func removeIfUnused() throws {
-    var host = try RouteSocket()
-    guard let bridge = try host.find(.name(configuration.bridge)), isOurs(bridge) else { return }
-    // A bridge with a live port is running: the usual case is settled without listing links.
-    if bridge.flags.contains(.lowerUp), configuration.vlans == nil { return }
-    if try !containerPorts(of: bridge, in: &host).isEmpty { return }
-
+    guard try !unused(without: nil).isEmpty else { return }
     let lock = try NetworkNamespace.current()
     guard HostLock.tryExclusively(lock, attempts: lockAttempts) else { return }
-    guard let bridge = try host.find(.name(configuration.bridge)), isOurs(bridge) else { return }
-    guard try containerPorts(of: bridge, in: &host).isEmpty else { return }
-    for gateway in try host.links(master: bridge.index) {
-      try host.perform(.deleteLink(.index(gateway.index)))
-    }
-    try host.perform(.deleteLink(.index(bridge.index)))
+    var host = try RouteSocket()
+    for index in try unused(without: nil) { try host.deleteIfPresent(.index(index)) }
   }
 
   /// Whether this product made the link for a network: a mark without an attachment.
   private func isOurs(_ link: Link) -> Bool {
     guard let owner = link.alias.flatMap({ Owner($0) }) else { return false }
     return owner.attachment == nil
-  }
-
-  private func containerPorts(of bridge: Link, in host: inout RouteSocket) throws -> [Link] {
-    try host.links(master: bridge.index).filter { !isOurs($0) }
   }
 
   /// CHECK: the bridge is there, is one, and is the one of `result`.
