@@ -5,16 +5,16 @@ import NetworkAddresses
 import Netlink
 
 /// `loopback`: brings the container's `lo` up.
-public struct Loopback: Plugin {
-  public static let type = "loopback"
-  public static let summary = "brings the loopback interface of the container up"
+struct Loopback: Plugin {
+  static let type = "loopback"
+  static let summary = "brings the loopback interface of the container up"
 
   /// The interface's name, whatever `CNI_IFNAME` says.
   private static let interface = "lo"
 
-  public init(_ call: PluginCall) throws {}
+  init(_ call: PluginCall) throws {}
 
-  public func add(_ call: PluginCall) throws -> AddResult {
+  func add(_ call: PluginCall) throws -> AddResult {
     let namespace = try NetworkNamespace.open(call.namespacePath)
     var container = try RouteSocket(namespace: namespace.descriptor)
     try container.perform(.changeLink(.name(Self.interface), LinkChange(isUp: true)))
@@ -37,7 +37,7 @@ public struct Loopback: Plugin {
     return result
   }
 
-  public func check(_ call: PluginCall) throws {
+  func check(_ call: PluginCall) throws {
     let namespace = try NetworkNamespace.open(call.namespacePath)
     var container = try RouteSocket(namespace: namespace.descriptor)
     guard try container.link(named: Self.interface).flags.contains(.up) else {
@@ -45,7 +45,7 @@ public struct Loopback: Plugin {
     }
   }
 
-  public func delete(_ call: PluginCall) throws {
+  func delete(_ call: PluginCall) throws {
     guard !call.namespacePath.isEmpty else { return }
     let namespace: NetworkNamespace
     do {
@@ -58,9 +58,9 @@ public struct Loopback: Plugin {
   }
 
   /// Nothing outlives the container's namespace.
-  public func collectGarbage(_ call: PluginCall, keeping valid: Set<Attachment>) throws {}
+  func collectGarbage(_ call: PluginCall, keeping valid: Set<Attachment>) throws {}
 
-  public func status(_ call: PluginCall) throws {
+  func status(_ call: PluginCall) throws {
     if let missing = Privileges.explanation(needed: [.netAdmin]) {
       throw CNIError(.notAvailable, "loopback cannot bring interfaces up", details: missing)
     }

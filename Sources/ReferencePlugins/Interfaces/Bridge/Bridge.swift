@@ -5,15 +5,15 @@ import NetworkAddresses
 import Netlink
 
 /// `bridge`: a veth pair, one end in the container, the other a port of a bridge on the host.
-public struct Bridge: InterfacePlugin {
-  public static let type = "bridge"
-  public static let summary =
+struct Bridge: InterfacePlugin {
+  static let type = "bridge"
+  static let summary =
     "connects containers to a bridge on the host, with gateway, masquerading and VLANs"
 
-  public let settings: InterfaceSettings
+  let settings: InterfaceSettings
   let configuration: BridgeConfiguration
 
-  public init(_ call: PluginCall) throws {
+  init(_ call: PluginCall) throws {
     configuration = try BridgeConfiguration(call)
     settings = try InterfaceSettings(
       call, detectsDuplicateAddresses: configuration.detectsDuplicateAddresses,
@@ -22,7 +22,7 @@ public struct Bridge: InterfacePlugin {
 
   // MARK: ADD
 
-  public func createLink(in attachment: InterfaceAttachment) throws -> CreatedLink {
+  func createLink(in attachment: InterfaceAttachment) throws -> CreatedLink {
     let bridge = try BridgeLink(configuration, network: attachment.call.network).ensure(in: attachment)
     let pair = try VethPair.create(
       in: attachment, mtu: configuration.mtu, mac: configuration.mac, master: bridge.index)
@@ -39,7 +39,7 @@ public struct Bridge: InterfacePlugin {
       position: 2, index: pair.containerIndex, mac: pair.mac)
   }
 
-  public func complete(_ result: inout AddResult, link: CreatedLink) throws {
+  func complete(_ result: inout AddResult, link: CreatedLink) throws {
     guard configuration.isGateway else { return }
     for position in result.ips.indices {
       let address = result.ips[position].address
@@ -56,7 +56,7 @@ public struct Bridge: InterfacePlugin {
     }
   }
 
-  public func connect(
+  func connect(
     _ link: CreatedLink, result: inout AddResult, in attachment: InterfaceAttachment
   ) throws {
     let call = attachment.call
@@ -83,7 +83,7 @@ public struct Bridge: InterfacePlugin {
 
   // MARK: CHECK
 
-  public func checkLink(_ link: Link, result: AddResult, in attachment: InterfaceAttachment) throws {
+  func checkLink(_ link: Link, result: AddResult, in attachment: InterfaceAttachment) throws {
     let call = attachment.call
     let bridge = try BridgeLink(configuration, network: call.network).verify(against: result, in: attachment)
     guard link.kind == "veth", let peer = link.vethPeer else {
@@ -102,11 +102,11 @@ public struct Bridge: InterfacePlugin {
 
   // MARK: DEL, GC, STATUS
 
-  public func linksUnused(without port: Link, network: String) throws -> [Int32] {
+  func linksUnused(without port: Link, network: String) throws -> [Int32] {
     try BridgeLink(configuration, network: network).unused(without: port)
   }
 
-  public func disconnect(_ call: PluginCall, previous: AddResult?) throws {
+  func disconnect(_ call: PluginCall, previous: AddResult?) throws {
     var problems: [any Error] = []
     func attempt(_ step: () throws -> Void) {
       do { try step() } catch { problems.append(error) }
@@ -124,13 +124,13 @@ public struct Bridge: InterfacePlugin {
     if let first = problems.first { throw first }
   }
 
-  public func collectGarbage(_ call: PluginCall, stale: StaleMarks) throws {
+  func collectGarbage(_ call: PluginCall, stale: StaleMarks) throws {
     try Masquerade.removeAll(where: stale)
     try SpoofCheck.removeAll(where: stale)
     try BridgeLink(configuration, network: call.network).removeIfUnused()
   }
 
-  public func checkRequirements(_ call: PluginCall) throws {
+  func checkRequirements(_ call: PluginCall) throws {
     var host = try RouteSocket()
     // Where there is none, the first ADD makes it.
     if let link = try host.find(.name(configuration.bridge)) { try BridgeLink.requireBridge(link) }
