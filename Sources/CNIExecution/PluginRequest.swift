@@ -18,8 +18,17 @@ public struct PluginRequest: Sendable {
   /// `CNI_NETNS_OVERRIDE`: the namespace is right even though it is the plugin's own. When `false`, what is inherited
   /// stays.
   public var netnsOverride: Bool
-  /// What the plugin reads from standard input: the configuration as JSON.
-  public var configuration: [UInt8]
+  /// What the plugin reads from standard input: the configuration as JSON. Printed when it is read.
+  public var configuration: [UInt8] {
+    get {
+      switch input {
+      case .bytes(let bytes): bytes
+      case .json(let json): json.serialized()
+      case .parsed(let configuration): configuration.json.serialized()
+      }
+    }
+    set { input = .bytes(newValue) }
+  }
   /// More variables, such as `TRACEPARENT` and `TRACESTATE`; they replace inherited ones.
   public var extraEnvironment: [(name: String, value: String)]
   /// The network's name, for error texts. Empty: taken from the configuration when a text is needed.
@@ -41,7 +50,7 @@ public struct PluginRequest: Sendable {
     self.arguments = arguments
     self.path = path
     self.netnsOverride = netnsOverride
-    self.configuration = configuration
+    input = .bytes(configuration)
     self.extraEnvironment = extraEnvironment
     self.network = network
     self.version = version
@@ -67,12 +76,35 @@ public struct PluginRequest: Sendable {
     return block
   }
 
+  /// Hands over a configuration as a value. A plugin in the same process reads it as it is; its text, which would give
+  /// the same, is made for one that is a process.
+  public mutating func setConfiguration(_ json: JSONValue) { input = .json(json) }
+
+  /// Hands over a configuration that has been read already.
+  public mutating func setConfiguration(_ configuration: PluginConfiguration) { input = .parsed(configuration) }
+
+  /// The configuration, read.
+  ///
+  /// - Throws: as `PluginConfiguration.init(bytes:source:)`.
+  public func parsedConfiguration() throws(CNIError) -> PluginConfiguration {
+    switch input {
+    case .bytes(let bytes): try PluginConfiguration(bytes: bytes)
+    case .json(let json): try PluginConfiguration(json: json)
+    case .parsed(let configuration): configuration
+    }
+  }
+
+  private enum Input: Sendable {
+    case bytes([UInt8])
+    case json(JSONValue)
+    case parsed(PluginConfiguration)
+  }
+
+  private var input: Input
+
   /// The network's name for texts; reads the configuration if nobody has said it.
   var networkForText: String {
     if !network.isEmpty { return network }
-    guard let json = try? JSONValue.parse(configuration), case .object(let members) = json.kind,
-      case .string(let name)? = members["name"]?.kind
-    else { return "" }
-    return name
+    return (try? parsedConfiguration())?.name ?? ""
   }
 }

@@ -56,7 +56,7 @@ func readResult(_ reply: PluginReply, _ request: PluginRequest) throws(Unreadabl
     version = nil
   } else {
     // A result without a version is meant in that of the configuration: some plugins rely on it.
-    version = request.version ?? versionOfConfiguration(request.configuration)
+    version = try? request.version ?? request.parsedConfiguration().version
   }
   do {
     return try AddResult.decode(json, version: version)
@@ -67,12 +67,4 @@ func readResult(_ reply: PluginReply, _ request: PluginRequest) throws(Unreadabl
 
 func unreadable(_ reason: String, _ details: String) -> PluginFailure.Cause {
   .unreadableReply(reason: details.isEmpty ? reason : "\(reason): \(details)")
-}
-
-private func versionOfConfiguration(_ configuration: [UInt8]) -> SpecVersion? {
-  guard let json = try? JSONValue.parse(configuration), case .object(let members) = json.kind else {
-    return nil
-  }
-  guard case .string(let version)? = members["cniVersion"]?.kind else { return nil }
-  return SpecVersion(rawValue: version)
 }

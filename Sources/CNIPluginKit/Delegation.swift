@@ -10,6 +10,7 @@ extension PluginCall {
   public func delegate(to type: String, _ command: Command) throws(CNIError) -> AddResult? {
     var request = request
     request.command = command
+    request.setConfiguration(configuration)
     request.network = configuration.name
     request.version = configuration.version
     var runner = environment.runner

@@ -41,6 +41,14 @@ extension Plugin {
   public static var changesNamespace: Bool { true }
 }
 
+extension InterfacePlugin {
+  /// The kit enters the container's namespace for it, and always comes back.
+  public static var changesNamespace: Bool { false }
+}
+
+extension Plugin {
+}
+
 extension EmbeddedPlugin {
   /// `plugin` as a function that gives the same bytes as the plugin's process would.
   public init<P: Plugin>(_ plugin: P.Type) {
@@ -63,8 +71,7 @@ extension Plugin {
       let plugin = try Self(call)
       switch request.command {
       case .add:
-        let result = try plugin.add(call)
-        return succeeded(try result.encode(as: call.configuration.version).serialized(pretty: true))
+        return try PluginReply(plugin.add(call), version: call.configuration.version)
       case .del: try plugin.delete(call)
       case .check: try plugin.check(call)
       case .gc:

@@ -38,7 +38,7 @@ public struct PluginCall: Sendable {
     try Self.validateVariables(request)
     self.request = request
     self.environment = environment
-    configuration = try PluginConfiguration(bytes: request.configuration)
+    configuration = try request.parsedConfiguration()
     arguments = try CNIArguments(parsing: request.arguments)
     guard !configuration.name.isEmpty else {
       throw CNIError(

@@ -55,11 +55,12 @@ public struct CNIRuntime: Sendable {
     _ command: Command, _ list: NetworkConfigurationList, _ parameters: AttachmentParameters?,
     _ configuration: JSONValue
   ) -> PluginRequest {
-    PluginRequest(
+    var request = PluginRequest(
       command: command, containerID: parameters?.containerID ?? "", namespace: parameters?.namespace ?? "",
       interfaceName: parameters?.interfaceName ?? "", arguments: parameters?.arguments.serialized ?? "",
-      path: runner.path, configuration: configuration.serialized(), extraEnvironment: extraEnvironment,
-      network: list.name, version: list.version)
+      path: runner.path, extraEnvironment: extraEnvironment, network: list.name, version: list.version)
+    request.setConfiguration(configuration)
+    return request
   }
 
   /// Every name becomes part of a path; none is used unchecked. A network without plugins does nothing, which nobody

@@ -27,7 +27,7 @@ public final class InterfaceAttachment {
     namespace = try NetworkNamespace.open(call.namespacePath)
     hostNamespace = try NetworkNamespace.current()
     host = try RouteSocket()
-    if !call.request.netnsOverride, try namespace.isCurrent {
+    if !call.request.netnsOverride, try namespace.identity == hostNamespace.identity {
       throw CNIError(
         .invalidEnvironment,
         "CNI_NETNS (\(call.namespacePath)) is the network namespace that the plugin itself runs in",

@@ -97,9 +97,14 @@ public struct CreatedLink: Sendable {
   public var index: Int32
   /// The container's hardware address.
   public var mac: MACAddress?
+  /// Links on the host that the plugin itself goes on with.
+  public var hostLinks: [Link]
 
   /// A link with its place in the result.
-  public init(interfaces: [Interface], position: Int, index: Int32, mac: MACAddress?) {
+  public init(
+    interfaces: [Interface], position: Int, index: Int32, mac: MACAddress?, hostLinks: [Link] = []
+  ) {
+    self.hostLinks = hostLinks
     self.interfaces = interfaces
     self.position = position
     self.index = index

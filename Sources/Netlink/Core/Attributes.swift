@@ -53,27 +53,31 @@ public struct Attributes: Sequence, Sendable {
   }
 
   /// An iterator over the attributes in wire order.
-  public func makeIterator() -> Iterator { Iterator(rest: bytes) }
+  public func makeIterator() -> Iterator { Iterator(bytes: bytes, position: bytes.startIndex) }
 
   /// Walks the attributes in wire order.
   public struct Iterator: IteratorProtocol {
-    fileprivate var rest: ArraySlice<UInt8>
+    fileprivate let bytes: ArraySlice<UInt8>
+    fileprivate var position: Int
 
     /// The next attribute, nil at the end or at the first that cannot be one.
     public mutating func next() -> Attribute? {
-      guard rest.count >= 4 else { return nil }
-      let start = rest.startIndex
-      let (length, type) = rest.withUnsafeBytes {
-        ($0.loadUnaligned(as: UInt16.self), $0.loadUnaligned(fromByteOffset: 2, as: UInt16.self))
+      let rest = bytes.endIndex - position
+      guard rest >= 4 else { return nil }
+      let offset = position - bytes.startIndex
+      let (length, type) = bytes.withUnsafeBytes {
+        (
+          Int($0.loadUnaligned(fromByteOffset: offset, as: UInt16.self)),
+          $0.loadUnaligned(fromByteOffset: offset + 2, as: UInt16.self)
+        )
       }
-      guard length >= 4, Int(length) <= rest.count else {
-        rest = rest[rest.endIndex...]
+      guard length >= 4, length <= rest else {
+        position = bytes.endIndex
         return nil
       }
-      let value = rest[(start + 4)..<(start + Int(length))]
+      let value = bytes[(position + 4)..<(position + length)]
       // The last one need not be padded.
-      let step = Swift.min((Int(length) + 3) & ~3, rest.count)
-      rest = rest[(start + step)...]
+      position += Swift.min((length + 3) & ~3, rest)
       return Attribute(
         type: type & Attribute.typeMask, isNested: type & Attribute.nestedFlag != 0, value: value)
     }

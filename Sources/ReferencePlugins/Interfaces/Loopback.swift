@@ -9,6 +9,8 @@ struct Loopback: Plugin {
   static let type = "loopback"
   static let summary = "brings the loopback interface of the container up"
 
+  static let changesNamespace = false
+
   /// The interface's name, whatever `CNI_IFNAME` says.
   private static let interface = "lo"
 

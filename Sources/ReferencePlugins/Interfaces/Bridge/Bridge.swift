@@ -36,7 +36,7 @@ struct Bridge: InterfacePlugin {
           name: attachment.call.interfaceName, mac: pair.mac.description,
           sandbox: attachment.call.namespacePath),
       ],
-      position: 2, index: pair.containerIndex, mac: pair.mac)
+      position: 2, index: pair.containerIndex, mac: pair.mac, hostLinks: [bridge, pair.host])
   }
 
   func complete(_ result: inout AddResult, link: CreatedLink) throws {
@@ -61,7 +61,7 @@ struct Bridge: InterfacePlugin {
   ) throws {
     let call = attachment.call
     if configuration.isGateway, !result.ips.isEmpty {
-      try BridgeGateway(configuration, network: call.network).connect(&result, in: attachment)
+      try BridgeGateway(configuration, network: call.network).connect(link.hostLinks[0], &result, in: attachment)
     }
     if configuration.checksSourceMAC, let mac = link.mac {
       let guardian = SpoofCheck(port: link.interfaces[1].name, mac: mac, owner: call.owner)
@@ -74,11 +74,13 @@ struct Bridge: InterfacePlugin {
       try masquerade.install(backend)
     }
     if !configuration.leavesInterfaceDown {
-      try BridgePort.waitUntilUp(name: link.interfaces[1].name, in: &attachment.host)
+      try BridgePort.waitUntilUp(link.hostLinks[1], in: &attachment.host)
     }
-    // A bridge without an address of its own has taken over another one with the port.
-    let bridge = try attachment.host.link(named: configuration.bridge)
-    result.interfaces[0].mac = bridge.mac?.description
+    // A bridge whose address nobody has set may have taken over another one with the port.
+    if !BridgeLink.isOurs(link.hostLinks[0]) {
+      let bridge = try attachment.host.link(index: link.hostLinks[0].index)
+      result.interfaces[0].mac = bridge.mac?.description
+    }
   }
 
   // MARK: CHECK

@@ -16,14 +16,13 @@ struct BridgeGateway {
 
   /// Gives the bridge, or the gateway interface of the VLAN, the gateway addresses of `result`, and lets the host
   /// forward their families.
-  func connect(_ result: inout AddResult, in attachment: InterfaceAttachment) throws {
-    var name = configuration.bridge
+  func connect(_ bridge: Link, _ result: inout AddResult, in attachment: InterfaceAttachment) throws {
+    var (name, index) = (bridge.name, bridge.index)
     if let vlan = configuration.vlans?.access {
-      let gateway = try vlanGateway(vlan, in: attachment)
-      name = gateway.name
+      let gateway = try vlanGateway(vlan, on: bridge, in: attachment)
+      (name, index) = (gateway.name, gateway.index)
       result.interfaces.append(Interface(name: gateway.name, mac: gateway.mac?.description))
     }
-    let index = try attachment.host.link(named: name).index
     for ip in result.ips {
       guard let gateway = ip.gateway, let prefix = IPPrefix(address: gateway, length: ip.address.length)
       else {
@@ -72,11 +71,10 @@ struct BridgeGateway {
   }
 
   /// The host's own interface in a VLAN of the bridge: a veth pair, one end a port, the other named `BRIDGE.VLAN`.
-  private func vlanGateway(_ vlan: UInt16, in attachment: InterfaceAttachment) throws -> Link {
-    let name = "\(configuration.bridge).\(vlan)"
+  private func vlanGateway(_ vlan: UInt16, on bridge: Link, in attachment: InterfaceAttachment) throws -> Link {
+    let name = "\(bridge.name).\(vlan)"
     let mark = owner.mark(limit: OwnedLinks.aliasLimit)
     if let link = try attachment.host.find(.name(name)) { return link }
-    let bridge = try attachment.host.link(named: configuration.bridge)
     let port = Owner(network: owner.network + "." + name).linkName()
     let gateway = LinkSpecification(name: name)
     var pair = LinkSpecification(name: port, kind: .veth(VethSettings(peer: gateway)))

@@ -23,7 +23,7 @@ struct BridgeLink {
     for _ in 0..<10 {
       if let link = try attachment.host.find(.name(configuration.bridge)) {
         try Self.requireBridge(link)
-        if !isOurs(link) { refuseAdvertisements(of: link.name, in: attachment) }
+        if !Self.isOurs(link) { refuseAdvertisements(of: link.name, in: attachment) }
         try bringUp(link, in: attachment)
         return link
       }
@@ -67,7 +67,7 @@ struct BridgeLink {
     try attachment.host.perform(
       .changeLink(
         .index(link.index), LinkChange(isUp: true, isPromiscuous: needsPromiscuity ? true : nil)))
-    guard !isOurs(link) else { return }
+    guard !Self.isOurs(link) else { return }
     attachment.undo.register("bringing the bridge up") { [unowned attachment] in
       try attachment.host.perform(
         .changeLink(
@@ -92,14 +92,14 @@ struct BridgeLink {
   /// The bridge and the gateways on it, by index, if it is ours and no container but the one behind `port` is on it.
   func unused(without port: Link?) throws -> [Int32] {
     var host = try RouteSocket()
-    guard let bridge = try host.find(.name(configuration.bridge)), isOurs(bridge) else { return [] }
+    guard let bridge = try host.find(.name(configuration.bridge)), Self.isOurs(bridge) else { return [] }
     if let port, port.master != bridge.index { return [] }
-    func isInTheWay(_ other: Link) -> Bool { other.index != port?.index && !isOurs(other) }
+    func isInTheWay(_ other: Link) -> Bool { other.index != port?.index && !Self.isOurs(other) }
     // A bridge with many ports is not asked for all of them.
     var (ports, areAll) = try RouteSocket().somePorts(of: bridge.index)
     if !areAll, !ports.contains(where: isInTheWay) { ports = try host.links(master: bridge.index) }
     guard !ports.contains(where: isInTheWay) else { return [] }
-    return ports.filter(isOurs).map(\.index) + [bridge.index]
+    return ports.filter(Self.isOurs).map(\.index) + [bridge.index]
   }
 
   /// Removes the bridge if it is ours, has no port but gateways of ours, and no attachment is being made.
@@ -112,7 +112,7 @@ struct BridgeLink {
   }
 
   /// Whether this product made the link for a network: a mark without an attachment.
-  private func isOurs(_ link: Link) -> Bool {
+  static func isOurs(_ link: Link) -> Bool {
     guard let owner = link.alias.flatMap({ Owner($0) }) else { return false }
     return owner.attachment == nil
   }

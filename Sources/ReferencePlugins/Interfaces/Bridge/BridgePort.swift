@@ -56,15 +56,15 @@ struct BridgePort {
   /// Waits until the port forwards, so that the container's first packet already arrives.
   ///
   /// Current kernels settle the carrier state when they are asked for it; older ones do so within milliseconds.
-  static func waitUntilUp(name: String, in host: inout RouteSocket) throws {
+  static func waitUntilUp(_ port: Link, in host: inout RouteSocket) throws {
     var waited: UInt32 = 0
     var pause: UInt32 = 1
     while true {
-      let port = try host.link(named: name)
+      let port = try host.link(index: port.index)
       if port.operationalState == .up { return }
       guard waited < 2500 else {
         throw CNIError(
-          .internalError, "the bridge port \(name) does not come up, its state is \(port.operationalState)")
+          .internalError, "the bridge port \(port.name) does not come up, its state is \(port.operationalState)")
       }
       Pause.milliseconds(pause)
       waited += pause
