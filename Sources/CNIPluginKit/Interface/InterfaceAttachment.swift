@@ -37,7 +37,7 @@ public final class InterfaceAttachment {
 
   /// Talks to the kernel in the container's namespace; the socket is opened at the first use.
   public func inContainer<R>(_ body: (inout RouteSocket) throws -> R) throws -> R {
-    if containerSocket == nil { containerSocket = try RouteSocket(namespace: namespace.descriptor) }
+    if containerSocket == nil { try enteringContainer {} }
     return try body(&containerSocket!)
   }
 
@@ -45,7 +45,7 @@ public final class InterfaceAttachment {
   ///
   /// The route socket is opened on the way where it is not yet: one switch of namespaces serves both.
   public func enteringContainer<R>(_ body: () throws -> R) throws -> R {
-    try namespace.run {
+    try namespace.run(from: hostNamespace) {
       if containerSocket == nil { containerSocket = try RouteSocket() }
       return try body()
     }

@@ -94,6 +94,20 @@ public struct NetworkNamespace: ~Copyable, Sendable {
     return try body()
   }
 
+  /// The same, for a caller that holds the calling thread's own namespace open: two system calls less.
+  ///
+  /// - Parameter home: The namespace that the calling thread is in.
+  public borrowing func run<R: ~Copyable>(
+    from home: borrowing NetworkNamespace, _ body: () throws -> R
+  ) throws -> R {
+    guard clinux_setns(descriptor, CLINUX_CLONE_NEWNET) == 0 else {
+      throw NamespaceError(path: path, operation: "enter", errno: .last)
+    }
+    let descriptor = home.descriptor
+    defer { moveBack(to: descriptor) }
+    return try body()
+  }
+
   /// Of what has been opened and is no network namespace: is it something else, or what is left of one?
   private static func notANamespace(_ path: String, _ descriptor: CInt) -> NamespaceError {
     var status = stat()

@@ -38,11 +38,16 @@ func enterNewNamespace(path: @autoclosure () -> String) throws(NamespaceError) -
 /// Moves the calling thread back. A thread that stayed would do the work of others in the wrong network: if
 /// it cannot come back, the process ends here.
 func comeBack(to home: CInt) {
+  moveBack(to: home)
+  close(home)
+}
+
+/// The same for a descriptor that stays open.
+func moveBack(to home: CInt) {
   guard clinux_setns(home, CLINUX_CLONE_NEWNET) == 0 else {
     let message =
       "cannot return to the network namespace that this thread came from: \(Errno.last.explained)\n"
     _ = message.utf8.withContiguousStorageIfAvailable { Glibc.write(2, $0.baseAddress!, $0.count) }
     abort()
   }
-  close(home)
 }

@@ -44,8 +44,10 @@ public struct NetlinkSocket: ~Copyable, @unchecked Sendable {
       } else {
         try Self.open(`protocol`)
       }
-    // The largest datagram the kernel composes for a dump is 32 KiB. Pages that are never written cost nothing.
-    buffer = .allocate(byteCount: 64 << 10, alignment: 16)
+    // The kernel makes the datagrams of a dump no larger than the largest buffer it has seen, and other answers are
+    // smaller; one that is larger all the same makes it grow. With four times as much the allocator would ask the
+    // kernel for memory, and give it back, with every socket.
+    buffer = .allocate(byteCount: 16 << 10, alignment: 16)
     // Kernels that do not know one of them do without: the answers say less, but nothing breaks.
     set(option: 11, level: Self.level, 1)  // NETLINK_EXT_ACK
     set(option: 10, level: Self.level, 1)  // NETLINK_CAP_ACK

@@ -13,9 +13,12 @@ struct Surroundings {
   init(_ arguments: Arguments) {
     directory = ConfigurationDirectory(Self.variable("NETCONFPATH") ?? ConfigurationDirectory.defaultPath)
     let path = (Self.variable("CNI_PATH") ?? "").split(separator: ":").map(String.init)
-    runtime = CNIRuntime(
+    var runtime = CNIRuntime(
       pluginPath: path, cacheDirectory: arguments["--cache-dir"] ?? "/var/lib/cni",
       embedded: ReferencePlugins.all)
+    // What is found in CNI_PATH is executed, also where it is this very file: to see that is what one calls it for.
+    runtime.runner.runsOwnFileInProcess = false
+    self.runtime = runtime
   }
 
   static func variable(_ name: String) -> String? {

@@ -27,7 +27,6 @@ struct Bridge: InterfacePlugin {
     let pair = try VethPair.create(
       in: attachment, mtu: configuration.mtu, mac: configuration.mac, master: bridge.index)
     try BridgePort(configuration).apply(to: pair.host.index, in: &attachment.host)
-    try? Sysctl.write("0", to: "net/ipv6/conf/\(pair.host.name)/accept_ra")
     return CreatedLink(
       interfaces: [
         Interface(name: bridge.name, mac: bridge.mac?.description),

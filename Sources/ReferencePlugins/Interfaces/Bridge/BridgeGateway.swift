@@ -95,7 +95,6 @@ struct BridgeGateway {
         .changeLink(.name(port), LinkChange(alias: mark)),
         .changeLink(.name(name), LinkChange(isUp: true, alias: mark)),
       ] + BridgePort.requests(for: vlans, port: portIndex, in: &attachment.host))
-    try? Sysctl.write("0", to: "net/ipv6/conf/\(port)/accept_ra")
     return try attachment.host.link(named: name)
   }
 }
