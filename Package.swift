@@ -68,6 +68,8 @@ let package = Package(
     .testTarget(name: "CNITests", dependencies: ["CNI", "NetworkAddresses"]),
     .testTarget(name: "CNIExecutionTests", dependencies: ["CNIExecution", "CNI", "TestSupport"]),
     .testTarget(
+      name: "CNIPluginKitTests", dependencies: ["CNIPluginKit", "CNIExecution", "CNI"]),
+    .testTarget(
       name: "CNIRuntimeTests", dependencies: ["CNIRuntime", "CNIExecution", "CNI", "TestSupport"]),
     .testTarget(
       name: "ReferencePluginsTests",

@@ -81,7 +81,9 @@ public struct PluginRequest: Sendable {
   public mutating func setConfiguration(_ json: JSONValue) { input = .json(json) }
 
   /// Hands over a configuration that has been read already.
-  public mutating func setConfiguration(_ configuration: PluginConfiguration) { input = .parsed(configuration) }
+  public mutating func setConfiguration(_ configuration: PluginConfiguration) {
+    input = .parsed(configuration)
+  }
 
   /// The configuration, read.
   ///

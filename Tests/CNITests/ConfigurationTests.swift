@@ -78,8 +78,14 @@ private typealias Attachment = CNI.Attachment
       #"{"name": "n", "disableGC": 1}"#, 6,
       "disableGC: expected true or false, not the number 1 (10-x.conflist line 1, column 28)"
     ),
-    (#"{"name": "n", "cniVersion": "1.2.0"}"#, 1, "incompatible CNI versions in 10-x.conflist"),
-    (#"{"name": "n", "cniVersions": ["2.0.0"]}"#, 1, "incompatible CNI versions in 10-x.conflist"),
+    (
+      #"{"name": "n", "cniVersion": "1.2.0"}"#, 1,
+      "cniVersion names no known version: 10-x.conflist"
+    ),
+    (
+      #"{"name": "n", "cniVersions": ["2.0.0"]}"#, 1,
+      "cniVersion names no known version: 10-x.conflist"
+    ),
     (
       #"{"name": "n", "cniVersions": ["x"]}"#, 7,
       #"cniVersions[0]: "x" is not a version (10-x.conflist line 1, column 31)"#

@@ -56,7 +56,8 @@ public struct CNIError: Error, Sendable, Equatable {
   static func incompatibleVersion(_ text: String, source: String? = nil) -> CNIError {
     let all = SpecVersion.allCases.map(\.rawValue).joined(separator: ", ")
     return CNIError(
-      .incompatibleVersion, "incompatible CNI versions" + (source.map { " in " + $0 } ?? ""),
+      .incompatibleVersion,
+      "cniVersion names no known version" + (source.map { ": " + $0 } ?? ""),
       details: "the configuration is of version \(quoted(text)), supported are \(all)")
   }
 }

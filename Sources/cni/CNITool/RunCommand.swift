@@ -40,6 +40,10 @@ enum RunCommand {
       _ = try surroundings.runtime.add(loopback, loopbackParameters)
       _ = try surroundings.runtime.add(list, parameters)
       status = try ContainerCommand(words: words).run(in: namespace)
+    } catch let error as FileError where error.operation == "run" {
+      // As a shell does: 127 for a command that is not there, 126 for one that cannot be run.
+      Terminal.complain("cnitool: \(error)")
+      status = error.isNotFound ? 127 : 126
     } catch {
       failure = error
     }

@@ -60,7 +60,8 @@ struct Bridge: InterfacePlugin {
   ) throws {
     let call = attachment.call
     if configuration.isGateway, !result.ips.isEmpty {
-      try BridgeGateway(configuration, network: call.network).connect(link.hostLinks[0], &result, in: attachment)
+      try BridgeGateway(configuration, network: call.network).connect(
+        link.hostLinks[0], &result, in: attachment)
     }
     if configuration.checksSourceMAC, let mac = link.mac {
       let guardian = SpoofCheck(port: link.interfaces[1].name, mac: mac, owner: call.owner)

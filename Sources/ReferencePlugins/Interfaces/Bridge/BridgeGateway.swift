@@ -71,7 +71,8 @@ struct BridgeGateway {
   }
 
   /// The host's own interface in a VLAN of the bridge: a veth pair, one end a port, the other named `BRIDGE.VLAN`.
-  private func vlanGateway(_ vlan: UInt16, on bridge: Link, in attachment: InterfaceAttachment) throws -> Link {
+  private func vlanGateway(_ vlan: UInt16, on bridge: Link, in attachment: InterfaceAttachment) throws -> Link
+  {
     let name = "\(bridge.name).\(vlan)"
     let mark = owner.mark(limit: OwnedLinks.aliasLimit)
     if let link = try attachment.host.find(.name(name)) { return link }

@@ -64,7 +64,8 @@ struct BridgePort {
       if port.operationalState == .up { return }
       guard waited < 2500 else {
         throw CNIError(
-          .internalError, "the bridge port \(port.name) does not come up, its state is \(port.operationalState)")
+          .internalError,
+          "the bridge port \(port.name) does not come up, its state is \(port.operationalState)")
       }
       Pause.milliseconds(pause)
       waited += pause
