@@ -70,7 +70,10 @@ public struct PluginRequest: Sendable {
     block.set("CNI_NETNS", namespace)
     block.set("CNI_ARGS", arguments)
     block.set("CNI_IFNAME", interfaceName)
-    block.set("CNI_PATH", path.joined(separator: ":"))
+    // Not joined(separator:), whose first call looks through the conformances of the whole program.
+    var directories = path.first ?? ""
+    for directory in path.dropFirst() { directories += ":" + directory }
+    block.set("CNI_PATH", directories)
     if netnsOverride { block.set("CNI_NETNS_OVERRIDE", "1") }
     for (name, value) in extraEnvironment { block.set(name, value) }
     return block

@@ -63,7 +63,7 @@ public struct Owner: Hashable, Sendable, CustomStringConvertible {
   ///
   /// - Parameter attempt: Above 0, another name, for when the first one is taken by somebody else.
   public func linkName(prefix: String = "veth", attempt: Int = 0) -> String {
-    prefix + FNV.hexadecimal(attempt == 0 ? description : "\(attempt) " + description).prefix(8)
+    prefix + String(FNV.hexadecimal(attempt == 0 ? description : "\(attempt) " + description).prefix(8))
   }
 }
 

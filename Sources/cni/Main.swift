@@ -8,7 +8,8 @@ enum Main {
   static let version = "0.1.0"
 
   static func main() {
-    let name = CommandLine.arguments.first.map(baseName) ?? "cni"
+    // Not CommandLine.arguments: a plugin has no use for the array of all of them.
+    let name = CommandLine.unsafeArgv[0].map { baseName(String(cString: $0)) } ?? "cni"
     if let status = ReferencePlugins.run(named: name, version: version) { exit(status) }
     if CommandLine.arguments.count == 2, CommandLine.arguments[1] == "--list-names" {
       // For `make install`: the names to link this file under.
