@@ -78,7 +78,14 @@ enum FNV {
   }
 
   static func hexadecimal(_ text: String) -> String {
-    let digits = String(hash(text), radix: 16)
-    return String(repeating: "0", count: 16 - digits.count) + digits
+    var rest = hash(text)
+    return String(unsafeUninitializedCapacity: 16) { digits in
+      for index in (0..<16).reversed() {
+        let digit = UInt8(truncatingIfNeeded: rest & 0xf)
+        digits[index] = digit + (digit < 10 ? UInt8(ascii: "0") : UInt8(ascii: "a") - 10)
+        rest >>= 4
+      }
+      return 16
+    }
   }
 }

@@ -9,7 +9,7 @@ enum Main {
 
   static func main() {
     // Not CommandLine.arguments: a plugin has no use for the array of all of them.
-    let name = CommandLine.unsafeArgv[0].map { baseName(String(cString: $0)) } ?? "cni"
+    let name = if let path = CommandLine.unsafeArgv[0] { baseName(path) } else { "cni" }
     if let status = ReferencePlugins.run(named: name, version: version) { exit(status) }
     if CommandLine.arguments.count == 2, CommandLine.arguments[1] == "--list-names" {
       // For `make install`: the names to link this file under.
@@ -19,7 +19,8 @@ enum Main {
     exit(CNITool.run(Array(CommandLine.arguments.dropFirst())))
   }
 
-  private static func baseName(_ path: String) -> String {
-    String(path.utf8.split(separator: UInt8(ascii: "/")).last.map(Substring.init) ?? "")
+  private static func baseName(_ path: UnsafePointer<CChar>) -> String {
+    guard let slash = strrchr(path, Int32(UInt8(ascii: "/"))) else { return String(cString: path) }
+    return String(cString: slash + 1)
   }
 }

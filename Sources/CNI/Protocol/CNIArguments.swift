@@ -61,12 +61,20 @@ public struct CNIArguments: Sendable, Hashable {
   public subscript(key: String) -> String? { pairs.last { $0.key == key }?.value }
 
   /// The pairs as `CNI_ARGS` has them.
-  public var serialized: String { pairs.map { $0.key + "=" + $0.value }.joined(separator: ";") }
+  public var serialized: String {
+    var text = ""
+    for pair in pairs {
+      if !text.isEmpty { text += ";" }
+      text += pair.key + "=" + pair.value
+    }
+    return text
+  }
 
   /// Checks that a plugin knows every key, as far as the caller did not ask to ignore the others.
   /// - Throws: code 4 naming the unknown keys.
-  public func validate(known: Set<String>) throws(CNIError) {
-    if ignoreUnknown { return }
+  public func validate(known allKnown: @autoclosure () -> Set<String>) throws(CNIError) {
+    if pairs.isEmpty || ignoreUnknown { return }
+    let known = allKnown()
     let unknown = pairs.filter { $0.key != CNIArguments.ignoreUnknownKey && !known.contains($0.key) }
     if unknown.isEmpty { return }
     let names = unknown.map { quoted($0.key) }.joined(separator: ", ")

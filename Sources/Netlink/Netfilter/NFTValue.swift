@@ -92,7 +92,11 @@ public enum NFTValue: Hashable, Sendable, CustomStringConvertible {
 
 extension Collection<NFTValue> {
   /// As nft writes a concatenation: `"veth1a2b" . 02:42:ac:11:00:02`.
-  var keyText: String { map(\.description).joined(separator: " . ") }
+  var keyText: String {
+    var text = ""
+    for value in self { text += text.isEmpty ? value.description : " . " + value.description }
+    return text
+  }
 
   /// A lone value as it is; several each padded to 4 bytes.
   var keyBytes: [UInt8] {

@@ -87,7 +87,9 @@ struct Surroundings {
       default: parts.append(part)
       }
     }
-    return "/" + parts.joined(separator: "/")
+    var normal = ""
+    for part in parts { normal += "/" + String(part) }
+    return normal.isEmpty ? "/" : normal
   }
 }
 
