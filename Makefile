@@ -11,6 +11,14 @@ CNI_BIN_DIR ?= /opt/cni/bin
 # What is installed and measured: static, stripped, one file under many names.
 PRODUCT     := .build/install/cni
 
+# How that one is built. Start-up is page faults and look-ups, so: metadata by direct calls and not by name, generic code
+# specialized across modules, and functions that a plugin runs placed together (Scripts/link-order.py says how).
+LINK_ORDER  := $(CURDIR)/Scripts/link-order.txt
+BUILD       := $(SWIFT) build -c release -j $(JOBS) --product cni -Xswiftc -static-executable \
+  -Xswiftc -cross-module-optimization -Xswiftc -Xfrontend -Xswiftc -function-sections \
+  -Xswiftc -Xfrontend -Xswiftc -disable-concrete-type-metadata-mangled-name-accessors \
+  -Xswiftc -use-ld=lld -Xlinker --symbol-ordering-file=$(LINK_ORDER) -Xlinker --no-warn-symbol-ordering
+
 # The peer of the comparisons: another implementation's plugins (Debian: containernetworking-plugins).
 PEER_BIN_DIR ?= /usr/lib/cni
 
@@ -18,18 +26,20 @@ TOOLCHAIN_PACKAGES := libc6-dev libstdc++-12-dev binutils git ca-certificates
 NETWORK_PACKAGES   := iproute2 iputils-ping nftables iptables util-linux python3
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint format demo bench fuzz install uninstall differential clean
+.PHONY: help build test lint format demo bench link-order fuzz install uninstall differential clean
 .NOTPARALLEL:
 
 help: ## List the targets
 	@printf 'swift-cni: everything CNI in one static executable\n\n'
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{ printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{ printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@printf '\nVariables: DESTDIR= PREFIX=$(PREFIX) CNI_BIN_DIR=$(CNI_BIN_DIR) SECONDS=$(SECONDS) JOBS=$(JOBS)\n'
 
 build: ## Build the static executable (.build/install/cni)
 	@Scripts/require.sh $(TOOLCHAIN_PACKAGES)
-	$(SWIFT) build -c release -j $(JOBS) -Xswiftc -static-executable --product cni
-	@Scripts/stage.sh "$$($(SWIFT) build -c release -Xswiftc -static-executable --show-bin-path)/cni" $(PRODUCT)
+	@executable="$$($(BUILD) --show-bin-path)/cni"; \
+	if [ $(LINK_ORDER) -nt "$$executable" ]; then rm -f "$$executable"; fi
+	$(BUILD)
+	@Scripts/stage.sh "$$($(BUILD) --show-bin-path)/cni" $(PRODUCT)
 
 test: build ## Run every test; the last line is the sum
 	@Scripts/require.sh $(TOOLCHAIN_PACKAGES) $(NETWORK_PACKAGES) containernetworking-plugins
@@ -55,6 +65,10 @@ bench: build ## Measure against the Go plugins; a table, and bench.json
 	$(CC) -O2 -Wall -Wextra -Werror -static -o .build/bench/floor Benchmarks/floor/floor.c
 	$(CC) -O2 -Wall -Wextra -Werror -static -o .build/bench/spawn Benchmarks/floor/spawn.c
 	@python3 Benchmarks/bench.py --ours $(PRODUCT) --go "$(PEER_BIN_DIR)" --tools .build/bench --output bench.json
+
+link-order: build ## Find out anew what plugins touch, for the linker to place together
+	@Scripts/require.sh $(TOOLCHAIN_PACKAGES) iproute2 util-linux python3 valgrind
+	@Scripts/link-order.py "$$($(BUILD) --show-bin-path)/cni" $(LINK_ORDER)
 
 fuzz: ## Fuzz the parsers, SECONDS=60 each
 	@Scripts/require.sh $(TOOLCHAIN_PACKAGES)
