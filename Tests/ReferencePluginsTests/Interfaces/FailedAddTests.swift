@@ -124,4 +124,16 @@ struct FailedAddTests {
         """)
     }
   }
+
+  @Test("The last step fails on a bridge that was there before: its address goes, too")
+  func foreignBridge() throws {
+    try expectNothingLeft("net-10.22.0.0-16", canUndo: false) { host in
+      try host.makeBridge(address: "fd00:9::1/64")
+      try shell(
+        """
+        nft 'add table inet cni_masquerade; add chain inet cni_masquerade net-10.22.0.0-16;
+             add set inet cni_masquerade net-10.22.0.0-16 { type ether_addr; }'
+        """)
+    }
+  }
 }

@@ -113,13 +113,12 @@ struct Bridge: InterfacePlugin {
     func attempt(_ step: () throws -> Void) {
       do { try step() } catch { problems.append(error) }
     }
-    if settings.ipamType != nil {
-      attempt {
-        let prefixes = previous?.ips.map(\.address) ?? []
-        let masquerade = Masquerade(prefixes: prefixes, owner: call.owner)
-        try masquerade.remove(
-          knowsPrefixes: previous != nil, includingForeign: configuration.masquerade != nil)
-      }
+    let masquerade = Masquerade(prefixes: previous?.ips.map(\.address) ?? [], owner: call.owner)
+    if configuration.masquerade != nil {
+      attempt { try masquerade.remove(knowsPrefixes: previous != nil) }
+    } else if settings.ipamType != nil {
+      // The configuration may have been another one at ADD. A kernel without nf_tables has nothing of it.
+      try? masquerade.remove(knowsPrefixes: previous != nil, includingForeign: false)
     }
     if configuration.checksSourceMAC { attempt { try SpoofCheck.remove(call.owner) } }
     attempt { try BridgeLink(configuration, network: call.network).removeIfUnused() }
@@ -127,8 +126,9 @@ struct Bridge: InterfacePlugin {
   }
 
   func collectGarbage(_ call: PluginCall, stale: StaleMarks) throws {
-    try Masquerade.removeAll(where: stale)
-    try SpoofCheck.removeAll(where: stale)
+    // Also where the configuration does not ask for them now; a kernel without nf_tables has nothing of it then.
+    do { try Masquerade.removeAll(where: stale) } catch  where configuration.masquerade == nil {}
+    do { try SpoofCheck.removeAll(where: stale) } catch  where !configuration.checksSourceMAC {}
     try BridgeLink(configuration, network: call.network).removeIfUnused()
   }
 

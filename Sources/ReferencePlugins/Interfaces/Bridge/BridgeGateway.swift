@@ -66,8 +66,16 @@ struct BridgeGateway {
   private func removeIfUnused(
     _ address: InterfaceAddress, index: Int32, in attachment: InterfaceAttachment
   ) throws {
-    guard try attachment.host.links(master: index).allSatisfy({ $0.alias == nil }) else { return }
+    guard try !isUsedByOthers(index, in: attachment) else { return }
     try attachment.host.deleteIfPresent(address, index: index)
+  }
+
+  /// Whether another attachment than the one at hand, whose port is still there, has a port on the bridge.
+  private func isUsedByOthers(_ bridge: Int32, in attachment: InterfaceAttachment) throws -> Bool {
+    let own = attachment.call.owner.mark(limit: OwnedLinks.aliasLimit)
+    return try attachment.host.links(master: bridge).contains { port in
+      port.alias != own && port.alias.flatMap { Owner($0) }?.attachment != nil
+    }
   }
 
   /// The host's own interface in a VLAN of the bridge: a veth pair, one end a port, the other named `BRIDGE.VLAN`.
@@ -84,8 +92,7 @@ struct BridgeGateway {
     pair.isUp = true
     guard try attachment.host.createIfAbsent(pair) else { return try attachment.host.link(named: name) }
     attachment.undo.register("the VLAN's gateway interface") { [unowned attachment] in
-      let ports = try attachment.host.links(master: bridge.index)
-      guard ports.allSatisfy({ Owner($0.alias ?? "")?.attachment == nil }) else { return }
+      guard try !isUsedByOthers(bridge.index, in: attachment) else { return }
       try attachment.host.deleteIfPresent(.name(port))
     }
     let portIndex = try attachment.host.link(named: port).index
