@@ -146,6 +146,23 @@ let fullResult = AddResult(
       #"{"cniVersion":"1.0.0","routes":[{"dst":"::/0","mtu":1.5}]}"#, .decodingFailure,
       "routes[0].mtu: expected a whole number, not the number 1.5 (reply line 1, column 53)"
     ),
+    // What has no room in the kernel's word must neither become another number nor stop the program.
+    (
+      #"{"cniVersion":"1.1.0","routes":[{"dst":"::/0","mtu":-5}]}"#, .decodingFailure,
+      "routes[0].mtu: -5 is out of range (reply line 1, column 53)"
+    ),
+    (
+      #"{"cniVersion":"1.1.0","routes":[{"dst":"::/0","table":-1}]}"#, .decodingFailure,
+      "routes[0].table: -1 is out of range (reply line 1, column 55)"
+    ),
+    (
+      #"{"cniVersion":"1.1.0","routes":[{"dst":"::/0","table":4294967296}]}"#, .decodingFailure,
+      "routes[0].table: 4294967296 is out of range (reply line 1, column 55)"
+    ),
+    (
+      #"{"cniVersion":"1.1.0","routes":[{"dst":"::/0","scope":999}]}"#, .decodingFailure,
+      "routes[0].scope: 999 is out of range (reply line 1, column 55)"
+    ),
     (
       #"{"ip4":{"gateway":"10.0.0.1"}}"#, .decodingFailure,
       "ip4.ip: is missing or empty (reply line 1, column 8)"

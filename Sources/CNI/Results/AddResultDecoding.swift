@@ -73,6 +73,9 @@ extension IPConfiguration {
 }
 
 extension RouteConfiguration {
+  /// What the kernel has room for. A number beyond would become another one on the way there.
+  private static let word = 0...Int(UInt32.max)
+
   /// Reads a route as results and IPAM configurations have it.
   public init(_ object: ConfigurationObject) throws(CNIError) {
     guard let destination = try object.prefix("dst") else {
@@ -80,11 +83,11 @@ extension RouteConfiguration {
     }
     self.destination = destination
     gateway = try object.address("gw")
-    mtu = try object.nonZero("mtu")
-    advmss = try object.nonZero("advmss")
-    priority = try object.nonZero("priority")
-    table = try object.integer("table")
-    scope = try object.integer("scope")
+    mtu = try object.nonZero("mtu", in: Self.word)
+    advmss = try object.nonZero("advmss", in: Self.word)
+    priority = try object.nonZero("priority", in: Self.word)
+    table = try object.integer("table", in: Self.word)
+    scope = try object.integer("scope", in: 0...255)
   }
 }
 
@@ -100,8 +103,9 @@ extension DNSConfiguration {
 
 extension ConfigurationObject {
   /// A number of which 0 means that it is not set.
-  fileprivate func nonZero(_ key: String) throws(CNIError) -> Int? {
-    let value = try integer(key)
+  fileprivate func nonZero(_ key: String, in range: ClosedRange<Int> = .min ... .max) throws(CNIError) -> Int?
+  {
+    let value = try integer(key, in: range)
     return value == 0 ? nil : value
   }
 }
