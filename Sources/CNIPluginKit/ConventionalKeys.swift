@@ -3,18 +3,33 @@ import NetworkAddresses
 
 extension PluginCall {
   /// The hardware address the caller asks for: `runtimeConfig.mac`, else `args.cni.mac`, else `MAC` of `CNI_ARGS`.
+  ///
+  /// - Throws: code 7 or, for `CNI_ARGS`, 4: for what is not an address, or not one that an interface can have.
   public func requestedMAC() throws(CNIError) -> MACAddress? {
-    let keys = try configuration.object()
-    if let mac = try keys.object("runtimeConfig")?.macAddress("mac") { return mac }
-    if let mac = try keys.object("args")?.object("cni")?.macAddress("mac") { return mac }
     try arguments.validate(known: Self.conventionalArguments)
+    let keys = try configuration.object()
+    for holder in [try keys.object("runtimeConfig"), try keys.object("args")?.object("cni")] {
+      guard let holder, let mac = try holder.macAddress("mac") else { continue }
+      if let reason = Self.unusable(mac) {
+        throw holder.failure(
+          "mac", reason, remedy: "use an address of a single host, such as 02:00:5e:10:00:01")
+      }
+      return mac
+    }
     guard let text = arguments["MAC"] ?? arguments["mac"], !text.isEmpty else { return nil }
     guard let mac = MACAddress(text) else {
       throw CNIError(
         .invalidEnvironment, "CNI_ARGS: MAC=\(text) is not a hardware address",
         details: "write it as six pairs of hexadecimal digits, for example 02:00:5e:10:00:01")
     }
+    if let reason = Self.unusable(mac) { throw CNIError(.invalidEnvironment, "CNI_ARGS: MAC: " + reason) }
     return mac
+  }
+
+  /// Why the kernel would refuse the address, in more words than its EADDRNOTAVAIL has.
+  private static func unusable(_ mac: MACAddress) -> String? {
+    if mac.isMulticast { return "\(mac) is a multicast address, which no interface can have" }
+    return mac.isZero ? "\(mac) is the address of nobody" : nil
   }
 
   /// The keys of `CNI_ARGS` that interface plugins and their IPAM plugins read. One of them is known to all, so that

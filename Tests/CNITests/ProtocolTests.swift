@@ -135,6 +135,15 @@ import Testing
   func otherInterfaceNames(_ name: String) {
     let error = failure { try Validation.interfaceName(name) }
     #expect(error.code == .invalidEnvironment && error.message.hasPrefix("CNI_IFNAME"))
+    // Not only which variable, but also what is wrong with it.
+    #expect(error.message.contains(" is "), "\(error)")
+  }
+
+  @Test func interfaceNamesOfConfigurations() throws {
+    try Validation.interfaceName("cni0", ofKey: "bridge")
+    let error = failure { try Validation.interfaceName("a/b", ofKey: "bridge") }
+    #expect(error.code == .invalidConfiguration)
+    #expect(error.message == #"bridge: "a/b" is not an interface name"#)
   }
 
   @Test func types() throws {

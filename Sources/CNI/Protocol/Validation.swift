@@ -21,8 +21,24 @@ public enum Validation {
   /// `CNI_IFNAME`, by the rules of Linux for the name of an interface (`dev_valid_name` in net/core/dev.c), and
   /// without `%`, which the kernel would take as a pattern.
   public static func interfaceName(_ name: String) throws(CNIError) {
-    let variable = "CNI_IFNAME"
-    if name.isEmpty { throw invalid(variable, "is empty", "give the interface in the container a name") }
+    try interfaceName(
+      name, variable: "CNI_IFNAME", remedyWhenEmpty: "give the interface in the container a name")
+  }
+
+  /// The name of an interface that a configuration has under `key`, by the same rules.
+  /// - Throws: code 7.
+  public static func interfaceName(_ name: String, ofKey key: String) throws(CNIError) {
+    do throws(CNIError) {
+      try interfaceName(name, variable: key, remedyWhenEmpty: "name an interface")
+    } catch {
+      throw CNIError(.invalidConfiguration, error.message, details: error.details)
+    }
+  }
+
+  private static func interfaceName(
+    _ name: String, variable: String, remedyWhenEmpty: String
+  ) throws(CNIError) {
+    if name.isEmpty { throw empty(variable, remedyWhenEmpty) }
     let remedy = "an interface name has at most \(longestInterfaceName) bytes"
     guard name.utf8.count <= longestInterfaceName else {
       throw invalid(variable, name, "is too long", remedy)
@@ -51,7 +67,7 @@ public enum Validation {
 
   /// A plugin's `type`: the name of a file, and nothing that leads out of a directory.
   public static func pluginType(_ type: String) throws(CNIError) {
-    if type.isEmpty { throw invalid("type", "is empty", "name the plugin to run") }
+    if type.isEmpty { throw empty("type", "name the plugin to run") }
     guard type.utf8.count <= longestFileName else {
       throw invalid("type", type, "is too long for a file name")
     }
@@ -98,14 +114,14 @@ public enum Validation {
       }
       isFirst = false
     }
-    if isFirst { throw invalid(key, "is empty", "a \(what) is required") }
+    if isFirst { throw empty(key, "a \(what) is required") }
     guard name.utf8.count <= longestName else {
       throw invalid(key, name, "is too long", "a \(what) has at most \(longestName) bytes")
     }
   }
 
-  private static func invalid(_ key: String, _ reason: String, _ remedy: String) -> CNIError {
-    CNIError(.invalidEnvironment, "\(key) \(reason)", details: remedy)
+  private static func empty(_ key: String, _ remedy: String) -> CNIError {
+    CNIError(.invalidEnvironment, "\(key) is empty", details: remedy)
   }
 
   private static func invalid(

@@ -279,6 +279,8 @@ struct BridgeTests {
       ("\"isGateway\":\"yes\"", "isGateway"),
       ("\"disableContainerInterface\":true", "disableContainerInterface"),
       ("\"runtimeConfig\":{\"mac\":\"nonsense\"}", "runtimeConfig.mac"),
+      ("\"runtimeConfig\":{\"mac\":\"01:00:5e:00:00:01\"}", "runtimeConfig.mac"),
+      ("\"bridge\":\"a/b\"", "bridge: "), ("\"bridge\":\"sixteen-bytes-16\"", "bridge: "),
     ])
   func wrongValues(keys: String, named: String) throws {
     try TestHost.run { host in

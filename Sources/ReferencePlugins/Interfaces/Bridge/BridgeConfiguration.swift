@@ -36,7 +36,7 @@ struct BridgeConfiguration: Sendable {
   init(_ call: PluginCall) throws(CNIError) {
     let keys = try call.configuration.object()
     if let name = try keys.string("bridge") {
-      try Validation.interfaceName(name)
+      try Validation.interfaceName(name, ofKey: "bridge")
       bridge = name
     }
     masquerade = try Masquerade.Backend(keys)
