@@ -166,7 +166,9 @@ private typealias Attachment = CNI.Attachment
     }
     let one = [Attachment(containerID: "c", interfaceName: "eth0")]
     #expect(try attachments("{}") == nil)
-    #expect(try attachments(#"{"cni.dev/valid-attachments": null, "cni.dev/attachments": null}"#) == nil)
+    // The Go library's empty list. A list that is not there at all says nothing.
+    #expect(try attachments(#"{"cni.dev/valid-attachments": null, "cni.dev/attachments": null}"#) == [])
+    #expect(try attachments(#"{"cni.dev/attachments": null}"#) == [])
     #expect(try attachments(#"{"cni.dev/valid-attachments": []}"#) == [])
     #expect(
       try attachments(

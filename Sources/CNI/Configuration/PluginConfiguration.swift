@@ -70,15 +70,20 @@ public struct PluginConfiguration: Sendable, Hashable {
   }
 
   /// Runtimes give the list under the key of the specification, older ones under that of its first draft, and most
-  /// under both, where either may be `null`.
+  /// under both, where either may be `null`. If there is nothing but `null`, it is the Go library's way of writing an
+  /// empty list, after the last container has gone.
   private static func validAttachments(_ object: ConfigurationObject) throws(CNIError) -> [Attachment]? {
+    var isNamed = false
     for key in attachmentKeys {
-      guard let value = object.value(key) else { continue }
+      guard let value = object.value(key) else {
+        if object.members.member(matching: key) != nil { isNamed = true }
+        continue
+      }
       var attachments: [Attachment] = []
       for element in try value.list() { attachments.append(try Attachment(element.object())) }
       return attachments
     }
-    return nil
+    return isNamed ? [] : nil
   }
 
   static let typeRemedy = "name the plugin to run, for example \"bridge\""
