@@ -41,7 +41,9 @@ struct Arguments {
       }
       let parts = word.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
       guard let option = options.first(where: { $0.names.contains(String(parts[0])) }) else {
-        throw UsageError(message: "unknown option \(word)")
+        throw UsageError(
+          message: "unknown option \(word)"
+            + (positional.isEmpty ? "" : " (what belongs to a command stands after --)"))
       }
       var value = parts.count > 1 ? String(parts[1]) : nil
       if option.value == nil {

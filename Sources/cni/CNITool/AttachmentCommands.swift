@@ -7,7 +7,7 @@ enum AttachmentCommands {
 
   static let add = CNITool.Subcommand(
     name: "add", usage: "add NETWORK NETNS",
-    summary: "Attach a network namespace to a network; prints the result",
+    summary: "Attach a network namespace to a network; prints the result", words: 2,
     discussion: "What a failing plugin leaves is taken back: after an error there is nothing to delete.",
     options: options
   ) { arguments in
@@ -18,7 +18,7 @@ enum AttachmentCommands {
   }
 
   static let delete = CNITool.Subcommand(
-    name: "del", usage: "del NETWORK NETNS", summary: "Detach it; once more does no harm",
+    name: "del", usage: "del NETWORK NETNS", summary: "Detach it; once more does no harm", words: 2,
     discussion: """
       Works without the network's configuration too, from what is remembered of the attachment, and when the namespace
       is gone.
@@ -42,6 +42,7 @@ enum AttachmentCommands {
 
   static let check = CNITool.Subcommand(
     name: "check", usage: "check NETWORK NETNS", summary: "Say whether it is still attached as it was",
+    words: 2,
     options: options
   ) { arguments in
     let (surroundings, list, parameters) = try target(arguments)

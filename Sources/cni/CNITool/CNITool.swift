@@ -9,6 +9,8 @@ enum CNITool {
     let name: String
     let usage: String
     let summary: String
+    /// How many words, apart from options, it takes at most. One too many is a slip that must not go unnoticed.
+    var words = Int.max
     /// More about it, for its own help.
     var discussion = ""
     var options: [Arguments.Option] = []
@@ -43,6 +45,10 @@ enum CNITool {
       }
       return words.isEmpty ? 2 : 0
     }
+    if name == "--version" {
+      Terminal.print("cnitool \(Main.version)")
+      return 0
+    }
     if name == BenchCommand.name { return BenchCommand.run(Array(words.dropFirst())) }
     guard let subcommand = find(name) else {
       Terminal.complain("cnitool: there is no command \(name)\n\n\(overview)")
@@ -54,7 +60,14 @@ enum CNITool {
         Terminal.print(help(subcommand))
         return 0
       }
-      return try subcommand.run(Arguments(rest, options: subcommand.options))
+      let arguments = try Arguments(rest, options: subcommand.options)
+      if let extra = arguments.positional.dropFirst(subcommand.words).first {
+        throw UsageError(message: "\(extra) is one word too many")
+      }
+      if let format = arguments["--output"], format != "text", format != "json" {
+        throw UsageError(message: "--output is text or json, not \(format)")
+      }
+      return try subcommand.run(arguments)
     } catch let error as UsageError {
       Terminal.complain("cnitool \(name): \(error.message)\n\nUsage: cnitool \(subcommand.usage)")
       return 2

@@ -6,7 +6,7 @@ import CNIRuntime
 enum ListCommand {
   static let list = CNITool.Subcommand(
     name: "list", usage: "list",
-    summary: "Show networks, their plugins, and what is wrong with a configuration",
+    summary: "Show networks, their plugins, and what is wrong with a configuration", words: 0,
     discussion: "The exit status is 1 if anything is wrong.",
     options: [CNITool.output]
   ) { arguments in

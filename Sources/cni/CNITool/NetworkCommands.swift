@@ -8,7 +8,7 @@ enum NetworkCommands {
 
   static let collectGarbage = CNITool.Subcommand(
     name: "gc", usage: "gc NETWORK [NETNS]",
-    summary: "Remove every attachment of a network, and what others left",
+    summary: "Remove every attachment of a network, and what others left", words: 2,
     discussion: """
       Attachments that are remembered are deleted, then every plugin is asked to remove what belongs to attachments that
       no longer exist. NETNS has no meaning; it is accepted because the Go cnitool asks for it.
@@ -30,7 +30,7 @@ enum NetworkCommands {
 
   static let status = CNITool.Subcommand(
     name: "status", usage: "status NETWORK [NETNS]",
-    summary: "Say whether a network can take another container",
+    summary: "Say whether a network can take another container", words: 2,
     discussion:
       "Needs a configuration of version 1.1.0 or later: older ones do not know STATUS, and count as ready.",
     options: [CNITool.cache]
