@@ -8,11 +8,24 @@ import LinuxNetworking
 /// create, to name or to leave behind, and the kernel releases it with the process. It belongs to the opened
 /// `NetworkNamespace`, and ends with it.
 public enum HostLock {
-  /// Holds the lock together with others that share it; waits for one that holds it exclusively.
+  /// How long ``share(_:)`` waits, in milliseconds. Whoever removes something holds the lock for a few of them.
+  private static let patience = 2000
+
+  /// Holds the lock together with others that share it; waits for one that holds it exclusively, but not for ever.
+  ///
+  /// Every process of the host can open the namespace's file and lock it, with no privilege at all, and must not be
+  /// able to keep containers from their network. While a stranger has the lock exclusively, nobody can remove what
+  /// attachments share, so going on without it is safe.
   public static func share(_ namespace: borrowing NetworkNamespace) throws {
-    while flock(namespace.descriptor, LOCK_SH) != 0 {
-      guard errno == EINTR else {
-        throw FileError(path: namespace.path, operation: "lock", errno: .init(rawValue: errno))
+    var waited = 0
+    while flock(namespace.descriptor, LOCK_SH | LOCK_NB) != 0 {
+      switch errno {
+      case EINTR: continue
+      case EWOULDBLOCK where waited < patience:
+        Pause.milliseconds(2)
+        waited += 2
+      case EWOULDBLOCK: return
+      default: throw FileError(path: namespace.path, operation: "lock", errno: .init(rawValue: errno))
       }
     }
   }

@@ -46,9 +46,6 @@ extension InterfacePlugin {
   public static var changesNamespace: Bool { false }
 }
 
-extension Plugin {
-}
-
 extension EmbeddedPlugin {
   /// `plugin` as a function that gives the same bytes as the plugin's process would.
   public init<P: Plugin>(_ plugin: P.Type) {

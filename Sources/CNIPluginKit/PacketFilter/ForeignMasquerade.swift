@@ -53,8 +53,11 @@ struct ForeignMasquerade {
     if try !Self.pluginRules(&socket).filter({ $0.isCommented(prefix: commentPrefix) }).isEmpty {
       return true
     }
-    if try Self.natChain(chainName, family, &socket) != nil { return true }
-    return IPTables(family).legacyTable("nat", contains: chainName)
+    return try Self.natChain(chainName, family, &socket) != nil
+  }
+
+  func isPresentInLegacyTable(_ family: AddressFamily) -> Bool {
+    IPTables(family).legacyTable("nat", contains: chainName)
   }
 
   private static let pluginChain = Chain(Table(.inet, "cni_plugins_masquerade"), "masq_checks")
@@ -75,21 +78,29 @@ struct ForeignMasquerade {
 
   // MARK: Removing
 
-  /// Removes both forms. Without a rule of theirs on the host this is a few questions to the kernel, and no process.
+  /// Removes both forms as far as they are rules of nf_tables. Without one of theirs on the host this is a few
+  /// questions to the kernel, and no process.
   func remove(_ socket: inout NetfilterSocket) throws {
     try socket.deleteRules(in: Self.pluginChain) { $0.isCommented(prefix: commentPrefix) }
-    for family in [AddressFamily.ipv4, .ipv6] {
-      // What iptables-nft made: its rules are nf_tables rules, and are removed as such.
-      let table = Self.natTable(family)
-      try socket.deleteChain(Chain(table, chainName), jumpsFrom: [Chain(table, "POSTROUTING")])
-      let iptables = IPTables(family)
-      if iptables.legacyTable("nat", contains: chainName) {
-        try iptables.removeLegacyChain(chainName, table: "nat")
-      }
+    for family in [AddressFamily.ipv4, .ipv6] { try removeChain(family, &socket) }
+  }
+
+  /// What iptables-nft made: its rules are nf_tables rules, and are removed as such.
+  private func removeChain(_ family: AddressFamily, _ socket: inout NetfilterSocket) throws {
+    let table = Self.natTable(family)
+    try socket.deleteChain(Chain(table, chainName), jumpsFrom: [Chain(table, Self.postrouting)])
+  }
+
+  /// Removes the chain of iptables-legacy, which works in a kernel without nf_tables, too.
+  func removeLegacy() throws {
+    for family in [AddressFamily.ipv4, .ipv6] where isPresentInLegacyTable(family) {
+      try IPTables(family).removeLegacyChain(chainName, table: "nat")
     }
   }
 
-  /// GC. Only the nf_tables form says which network a rule is of; the iptables form names the container by a hash.
+  private static let postrouting = "POSTROUTING"
+
+  /// GC. Both forms say in a comment what they belong to: the iptables form network and container, without interface.
   static func removeAll(where stale: StaleMarks, _ socket: inout NetfilterSocket) throws {
     let ofNetwork = SHA512.hexadecimal(stale.network, length: 16) + "-"
     let valid = stale.valid.map {
@@ -100,5 +111,28 @@ struct ForeignMasquerade {
     try socket.deleteRules(in: pluginChain) { rule in
       rule.isCommented(prefix: ofNetwork) && !valid.contains { rule.isCommented(prefix: $0) }
     }
+
+    let containers = Set(stale.valid.map(\.containerID))
+    for family in [AddressFamily.ipv4, .ipv6] {
+      let chain = Chain(natTable(family), postrouting)
+      let rules = try Masquerade.absentAsNil { () throws(NetlinkError) in try socket.rules(in: chain) } ?? []
+      let beginning = "name: \"\(stale.network)\" id: \""
+      for container in Set(rules.compactMap { $0.container(commentedAfter: beginning) })
+      where !containers.contains(container) {
+        let owner = Owner(network: stale.network, containerID: container, interfaceName: "")
+        try ForeignMasquerade(owner).removeChain(family, &socket)
+      }
+    }
+  }
+}
+
+extension Rule {
+  /// The container ID in a comment that begins like this and ends with a quotation mark.
+  fileprivate func container(commentedAfter beginning: String) -> String? {
+    for text in [comment].compactMap({ $0 }) + extensionComments
+    where text.hasPrefix(beginning) && text.hasSuffix("\"") {
+      return String(text.dropFirst(beginning.count).dropLast())
+    }
+    return nil
   }
 }

@@ -62,36 +62,74 @@ public struct Masquerade: Sendable {
   ///   - knowsPrefixes: Whether `prefixes` are all addresses there were. If not, the owner's elements are looked for.
   ///   - includingForeign: Whether the rules of the Go plugins, in iptables or nf_tables, are looked for as well.
   public func remove(knowsPrefixes: Bool = true, includingForeign: Bool = true) throws {
-    var socket = try NetfilterSocket()
-    if knowsPrefixes {
-      for prefix in prefixes { try remove(prefix, from: &socket) }
-    } else {
-      try Self.removeElements(from: &socket) { owner.owns($0, limit: Self.commentLimit) }
-    }
-    if includingForeign { try ForeignMasquerade(owner).remove(&socket) }
+    var failure: (any Error)?
+    do {
+      try Self.ifAvailable { socket in
+        if knowsPrefixes {
+          for prefix in prefixes { try remove(prefix, from: &socket) }
+        } else {
+          try Self.removeElements(from: &socket) { owner.owns($0, limit: Self.commentLimit) }
+        }
+        if includingForeign { try ForeignMasquerade(owner).remove(&socket) }
+      }
+    } catch { failure = error }
+    if includingForeign { try ForeignMasquerade(owner).removeLegacy() }
+    if let failure { throw failure }
   }
 
   /// Throws unless every address is masqueraded, by whichever implementation.
   public func verify() throws {
-    var socket = try NetfilterSocket()
+    let foreign = ForeignMasquerade(owner)
     for prefix in prefixes {
-      if let element = try socket.element([NFTValue(prefix.address)], of: Self.set(prefix)),
-        owner.owns(element.comment ?? "", limit: Self.commentLimit),
-        try Self.absentAsNil({ () throws(NetlinkError) in try socket.rules(in: Self.chain(prefix)) })?.count
-          == 1
-      {
-        continue
+      var isPresent = false
+      try Self.ifAvailable { socket in
+        isPresent = try isMasqueraded(prefix, &socket) || foreign.isPresent(prefix.family, &socket)
       }
-      if try ForeignMasquerade(owner).isPresent(prefix.family, &socket) { continue }
+      if isPresent || foreign.isPresentInLegacyTable(prefix.family) { continue }
       throw CNIError(.internalError, "\(prefix.address) is not masqueraded any more, ipMasq asks for it")
     }
   }
 
+  private func isMasqueraded(_ prefix: IPPrefix, _ socket: inout NetfilterSocket) throws -> Bool {
+    guard let element = try socket.element([NFTValue(prefix.address)], of: Self.set(prefix)),
+      owner.owns(element.comment ?? "", limit: Self.commentLimit)
+    else { return false }
+    let chain = Self.chain(prefix)
+    return try Self.absentAsNil { () throws(NetlinkError) in try socket.rules(in: chain) }?.count == 1
+  }
+
   /// Removes the elements of all owners that `isStale` says are so, and what the Go plugins left of the same.
   public static func removeAll(where isStale: StaleMarks) throws {
-    var socket = try NetfilterSocket()
-    try removeElements(from: &socket, where: isStale.contains)
-    try ForeignMasquerade.removeAll(where: isStale, &socket)
+    try ifAvailable { socket in
+      try removeElements(from: &socket, where: isStale.contains)
+      try ForeignMasquerade.removeAll(where: isStale, &socket)
+    }
+  }
+
+  /// Runs `body`, which looks for rules, or removes them. In a kernel without nf_tables there are none: that must not
+  /// keep an attachment from being removed.
+  static func ifAvailable(_ body: (inout NetfilterSocket) throws -> Void) throws {
+    do {
+      var socket = try NetfilterSocket()
+      try body(&socket)
+    } catch let error as NetlinkError where isMissing(after: error) {
+      return
+    }
+  }
+
+  /// Whether an error means that the kernel has no nf_tables. It has many words for that: no such protocol without
+  /// nfnetlink, and an invalid request where nfnetlink does not know whom to hand it to. So it is asked for the least.
+  private static func isMissing(after error: NetlinkError) -> Bool {
+    switch error.errno {
+    case .protocolNotSupported, .addressFamilyNotSupported: return true
+    case .invalidArgument, .notSupportedOnSocket:
+      do throws(NetlinkError) {
+        var socket = try NetfilterSocket()
+        _ = try socket.generation()
+        return false
+      } catch { return error.errno == .invalidArgument || error.isUnsupported }
+    default: return false
+    }
   }
 
   /// Throws code 50 when nf_tables cannot be used.

@@ -69,7 +69,10 @@ public struct SpoofCheck: Sendable {
 
   /// Removes an owner's guard; also the one that the Go plugins made for it.
   public static func remove(_ owner: Owner) throws {
-    var socket = try NetfilterSocket()
+    try Masquerade.ifAvailable { socket in try remove(owner, &socket) }
+  }
+
+  private static func remove(_ owner: Owner, _ socket: inout NetfilterSocket) throws {
     for attempt in 0..<3 {
       let port = owner.linkName(attempt: attempt)
       guard let element = try socket.element([.interface(port)], of: guarded) else { break }
@@ -82,7 +85,10 @@ public struct SpoofCheck: Sendable {
 
   /// Removes the guards of stale attachments.
   public static func removeAll(where stale: StaleMarks) throws {
-    var socket = try NetfilterSocket()
+    try Masquerade.ifAvailable { socket in try removeAll(where: stale, &socket) }
+  }
+
+  private static func removeAll(where stale: StaleMarks, _ socket: inout NetfilterSocket) throws {
     let elements = try Masquerade.absentAsNil { () throws(NetlinkError) in try socket.elements(of: guarded) }
     let ports = (elements ?? []).filter { $0.comment.map(stale.contains) == true }.compactMap {
       if case .interface(let port)? = $0.key.first { port } else { nil }
