@@ -17,7 +17,7 @@ struct Loopback: Plugin {
   init(_ call: PluginCall) throws {}
 
   func add(_ call: PluginCall) throws -> AddResult {
-    let namespace = try NetworkNamespace.open(call.namespacePath)
+    let namespace = try call.containerNamespace()
     var container = try RouteSocket(namespace: namespace.descriptor)
     try container.perform(.changeLink(.name(Self.interface), LinkChange(isUp: true)))
     // A loopback in the middle of a chain hands the result on.
@@ -40,7 +40,7 @@ struct Loopback: Plugin {
   }
 
   func check(_ call: PluginCall) throws {
-    let namespace = try NetworkNamespace.open(call.namespacePath)
+    let namespace = try call.containerNamespace()
     var container = try RouteSocket(namespace: namespace.descriptor)
     guard try container.link(named: Self.interface).flags.contains(.up) else {
       throw CNIError(.internalError, "the container's loopback interface is down")
@@ -51,8 +51,8 @@ struct Loopback: Plugin {
     guard !call.namespacePath.isEmpty else { return }
     let namespace: NetworkNamespace
     do {
-      namespace = try NetworkNamespace.open(call.namespacePath)
-    } catch .gone {
+      namespace = try call.containerNamespace()
+    } catch NamespaceError.gone {
       return
     }
     var container = try RouteSocket(namespace: namespace.descriptor)

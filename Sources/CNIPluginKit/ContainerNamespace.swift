@@ -1,0 +1,19 @@
+import CNI
+import LinuxNetworking
+
+extension PluginCall {
+  /// Opens the container's namespace, `CNI_NETNS`.
+  ///
+  /// - Throws: `NamespaceError` if it is gone or none; `CNIError` with code 4 if it is the plugin's own, where what is
+  ///   meant for a container would befall the host, unless `CNI_NETNS_OVERRIDE` allows that.
+  public func containerNamespace() throws -> NetworkNamespace {
+    let namespace = try NetworkNamespace.open(namespacePath)
+    if !request.netnsOverride, try namespace.isCurrent {
+      throw CNIError(
+        .invalidEnvironment,
+        "CNI_NETNS (\(namespacePath)) is the network namespace that the plugin itself runs in",
+        details: "pass the container's namespace, or set CNI_NETNS_OVERRIDE=1 if this is meant")
+    }
+    return namespace
+  }
+}
