@@ -110,6 +110,10 @@ expect 7 "" run -- sh -c 'exit 7'
 # shellcheck disable=SC2016
 expect 137 "" run -- sh -c 'kill -9 $$'
 expect 0 "10.22.0." run -- ip -4 address
+# The request to end comes before the tool has begun to wait.
+# shellcheck disable=SC2016
+for _ in 1 2 3 4 5; do expect 143 "" run -- sh -c 'kill -TERM $PPID; exec sleep 30'; done
+unchanged
 "$tool" run -- sh -c 'touch /run/started; exec sleep 30' 2>/dev/null &
 process=$!
 for _ in $(seq 200); do if [ -e /run/started ]; then break; fi; sleep 0.05; done

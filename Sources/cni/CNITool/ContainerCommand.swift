@@ -20,8 +20,10 @@ struct ContainerCommand {
     }
     // A request to end is the command's to obey; the tool ends when the command has.
     Self.forwardTo(process)
+    Self.hold(SIG_UNBLOCK)
     var status: Int32 = 0
     while waitpid(process, &status, 0) < 0 && errno == EINTR {}
+    Self.hold(SIG_BLOCK)
     Self.forwardTo(0)
     let termination = status & 0x7f
     return termination == 0 ? (status >> 8) & 0xff : 128 + termination
@@ -35,7 +37,10 @@ struct ContainerCommand {
     sigemptyset(&defaults)
     for number in [SIGINT, SIGQUIT] { sigaddset(&defaults, number) }
     posix_spawnattr_setsigdefault(&attributes, &defaults)
-    posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGDEF))
+    var none = sigset_t()
+    sigemptyset(&none)
+    posix_spawnattr_setsigmask(&attributes, &none)
+    posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK))
     var arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) } + [nil]
     defer { for argument in arguments { free(argument) } }
     return posix_spawnp(&process, words[0], nil, &attributes, &arguments, environ)
@@ -56,6 +61,15 @@ struct ContainerCommand {
     // Without these the command still has its network; only what it reads in /sys is the host's.
     if mount("none", "/", nil, UInt(MS_REC | MS_SLAVE), nil) == 0 { mount("sysfs", "/sys", "sysfs", 0, nil) }
     return body()
+  }
+
+  /// Holds back (`SIG_BLOCK`) the requests to end, so that none of them leaves a network half made or half removed, or
+  /// lets them through.
+  static func hold(_ how: Int32) {
+    var requests = sigset_t()
+    sigemptyset(&requests)
+    for number in [SIGTERM, SIGHUP] { sigaddset(&requests, number) }
+    pthread_sigmask(how, &requests, nil)
   }
 
   nonisolated(unsafe) private static var target: pid_t = 0

@@ -1,5 +1,6 @@
 import CNI
 import CNIRuntime
+import Glibc
 import LinuxNetworking
 
 /// `run`: a command with a network of its own, for as long as it lasts.
@@ -25,6 +26,7 @@ enum RunCommand {
     let loopback = try DefaultNetwork.loopback
 
     let name = "cnitool-" + String(UInt64.random(in: .min ... .max), radix: 36)
+    ContainerCommand.hold(SIG_BLOCK)
     let namespace = try NetworkNamespace.create(named: name)
     var failure: (any Error)?
     func cleanUp(_ step: () throws -> Void) {
