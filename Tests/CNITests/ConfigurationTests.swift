@@ -169,6 +169,11 @@ private typealias Attachment = CNI.Attachment
     // The Go library's empty list. A list that is not there at all says nothing.
     #expect(try attachments(#"{"cni.dev/valid-attachments": null, "cni.dev/attachments": null}"#) == [])
     #expect(try attachments(#"{"cni.dev/attachments": null}"#) == [])
+    #expect(try attachments(#"{"CNI.dev/Attachments": null}"#) == [])
+    #expect(
+      try attachments(
+        #"{"cni.dev/valid-attachments": [{"containerID": "c", "ifname": "eth0"}], "cni.dev/attachments": null}"#
+      ) == one)
     #expect(try attachments(#"{"cni.dev/valid-attachments": []}"#) == [])
     #expect(
       try attachments(

@@ -3,6 +3,7 @@ import CNI
 import Glibc
 import LinuxNetworking
 import NetworkAddresses
+import SystemPackage
 
 /// iptables, for those who ask for it: its programs, and a look into the kernel's legacy tables without them.
 struct IPTables {
@@ -46,20 +47,40 @@ struct IPTables {
     guard socket >= 0 else { return false }
     defer { close(socket) }
     let level = Int32(family == .ipv4 ? IPPROTO_IP : IPPROTO_IPV6)
+    // Where somebody changes the table between the two questions, they are asked again.
+    for _ in 0..<100 {
+      switch Self.legacyEntries(table, socket, level) {
+      case .success(let entries): return Self.entries(entries, contain: chain)
+      case .failure(.resourceTemporarilyUnavailable): continue
+      case .failure: return false
+      }
+    }
+    return false
+  }
 
+  /// The entries of a legacy table, as the kernel has them.
+  private static func legacyEntries(
+    _ table: String, _ socket: Int32, _ level: Int32
+  ) -> Result<[UInt8], Errno> {
     // struct ipt_getinfo: name[32], valid_hooks, hook_entry[5], underflow[5], num_entries, size.
     var info = Array(table.utf8) + [UInt8](repeating: 0, count: 84 - table.utf8.count)
     var length = socklen_t(info.count)
-    guard getsockopt(socket, level, 64, &info, &length) == 0 else { return false }
+    guard getsockopt(socket, level, 64, &info, &length) == 0 else { return .failure(Errno(rawValue: errno)) }
     let size = info.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: 80, as: UInt32.self) }
     // struct ipt_get_entries: name[32], size, padding, the entries.
     var entries = [UInt8](repeating: 0, count: 40 + Int(size))
     entries.replaceSubrange(0..<table.utf8.count, with: table.utf8)
     withUnsafeBytes(of: size) { entries.replaceSubrange(32..<36, with: $0) }
     length = socklen_t(entries.count)
-    guard getsockopt(socket, level, 65, &entries, &length) == 0 else { return false }
+    guard getsockopt(socket, level, 65, &entries, &length) == 0 else {
+      return .failure(Errno(rawValue: errno))
+    }
+    return .success(entries)
+  }
+
+  private static func entries(_ entries: [UInt8], contain chain: String) -> Bool {
     // A chain begins with an entry that holds its name, followed by a zero.
-    return entries.withUnsafeBytes { bytes in
+    entries.withUnsafeBytes { bytes in
       let name = Array(chain.utf8) + [0]
       return clinux_memmem(bytes.baseAddress!, bytes.count, name, name.count) != nil
     }

@@ -184,6 +184,10 @@ func hostLocal(
     #expect(try call(.gc, configuration).status == 0)
     #expect(files.leases == ["10.22.0.3"])
     #expect(try call(.gc, hostLocal(files.data + "/none", keys: valid)).status == 0)
+    // One that says `null` has: that is Go's way of writing an empty list.
+    let none = #""cni.dev/valid-attachments":null,"cni.dev/attachments":null"#
+    #expect(try call(.gc, hostLocal(files.data, keys: none)).status == 0)
+    #expect(files.leases == [])
   }
 
   @Test func checksWhoseTheAddressIs() throws {
