@@ -54,6 +54,23 @@ let fullResult = AddResult(
     }
   }
 
+  /// What Go's loopback prints for configurations of these versions.
+  @Test(arguments: [SpecVersion.v0_1_0, .v0_2_0]) func readsTheNewestShapeOfOldVersions(_ version: SpecVersion)
+    throws
+  {
+    let json = try JSONValue.parse(
+      Array(
+        """
+        {"cniVersion":"\(version)","interfaces":[{"name":"lo","mac":"00:00:00:00:00:00","sandbox":"/run/netns/a"}],
+         "ips":[{"interface":0,"address":"127.0.0.1/8"},{"interface":0,"address":"::1/128"}],"dns":{}}
+        """.utf8))
+    let result = try AddResult.decode(json)
+    #expect(result.ips.map(\.address.description) == ["127.0.0.1/8", "::1/128"])
+    #expect(
+      try result.encode(as: version).description
+        == #"{"cniVersion":"\#(version)","ip4":{"ip":"127.0.0.1/8"},"ip6":{"ip":"::1/128"},"dns":{}}"#)
+  }
+
   @Test(arguments: SpecVersion.allCases)
   func eachVersionHasItsShape(_ version: SpecVersion) throws {
     #expect(try fullResult.encode(as: version).description == Self.golden(version))

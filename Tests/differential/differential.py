@@ -176,6 +176,13 @@ def run_protocol(plugin, version, side):
     return phases
 
 
+def settled(state):
+    """Without the two settings that an ADD may leave switched on: others may rely on them by now."""
+    settings = {key: value for key, value in state["host"]["settings"].items() if not key.endswith("forward")}
+    settings.pop("ipv6/conf/all/forwarding", None)
+    return {**state, "host": {**state["host"], "settings": settings}}
+
+
 class Report:
     def __init__(self, verbose, same):
         self.verbose, self.same = verbose, same
@@ -189,15 +196,12 @@ class Report:
         for phase in go.keys() | ours.keys():
             found = []
             one, other = go.get(phase), ours.get(phase)
-            if phase == "after a failed ADD" and not self.same and mode != "go, then ours":
-                # The peer leaves what it had done; of ours, nothing but the bridge may stay.
-                one, other = ours[phase]["before"] if other else None, other["after"] if other else None
-                for state in (one, other):
-                    if state:
-                        state["host"]["links"].pop("cni0", None)
-                        state["host"]["routes"] = [
-                            route for route in state["host"]["routes"] if route["dev"] != "cni0"]
-                        state["host"]["settings"] = None
+            # After a failed ADD the peer leaves what it had done: ours is held against what was there before.
+            failed = ours.get("after a failed ADD") if not self.same and mode != "go, then ours" else None
+            if failed and phase == "after a failed ADD":
+                one, other = settled(failed["before"]), settled(failed["after"])
+            elif failed and phase == "after DEL":
+                one, other = settled(failed["before"]), settled(other)
             if phase == "traces" and not self.same:
                 one = []
             for path, left, right in differences(one, other):

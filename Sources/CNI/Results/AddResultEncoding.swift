@@ -22,16 +22,19 @@ extension AddResult {
     return .object(object)
   }
 
-  private func addFamilies(to object: inout JSONObject, _ version: SpecVersion) throws(CNIError) {
-    let ip4 = encodeFamily(.ipv4)
-    let ip6 = encodeFamily(.ipv6)
-    guard ip4 != nil || ip6 != nil else {
+  /// Throws what ``encode(as:)`` would throw.
+  public func requireExpressible(in version: SpecVersion) throws(CNIError) {
+    if version <= .v0_2_0, ips.isEmpty {
       throw CNIError(
         .incompatibleVersion, "a result without addresses cannot be expressed in version \(version)",
         details: "use a configuration of version 0.3.0 or later")
     }
-    if let ip4 { object.append("ip4", ip4) }
-    if let ip6 { object.append("ip6", ip6) }
+  }
+
+  private func addFamilies(to object: inout JSONObject, _ version: SpecVersion) throws(CNIError) {
+    try requireExpressible(in: version)
+    if let ip4 = encodeFamily(.ipv4) { object.append("ip4", ip4) }
+    if let ip6 = encodeFamily(.ipv6) { object.append("ip6", ip6) }
   }
 
   private func encodeFamily(_ family: AddressFamily) -> JSONValue? {

@@ -8,7 +8,10 @@ extension InterfacePlugin {
   public func add(_ call: PluginCall) throws -> AddResult {
     let attachment = try InterfaceAttachment(call)
     do {
-      return try attach(attachment)
+      let result = try attach(attachment)
+      // A result that the caller's version has no words for is a failure like any other.
+      try result.requireExpressible(in: call.configuration.version)
+      return result
     } catch {
       throw attachment.undo.rollBack(after: error)
     }

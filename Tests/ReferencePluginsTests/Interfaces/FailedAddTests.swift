@@ -34,6 +34,18 @@ struct FailedAddTests {
     }
   }
 
+  @Test("The version has no words for the result", arguments: ["0.1.0", "0.2.0"])
+  func inexpressibleResult(version: String) throws {
+    try TestHost.run { host in
+      try host.makeContainer()
+      let before = try host.snapshot()
+      let layer2 = "{\"cniVersion\":\"\(version)\",\"name\":\"net\",\"type\":\"bridge\"}"
+      let error = try host.failed(host.call(.add, layer2))
+      #expect(error.code == .incompatibleVersion && error.message.contains("without addresses"), "\(error)")
+      try host.expectUnchanged(since: before)
+    }
+  }
+
   @Test("The namespace is gone") func noNamespace() throws {
     try expectNothingLeft("does not exist", namespace: "/run/netns/gone") { _ in }
   }
