@@ -55,7 +55,9 @@ let fullResult = AddResult(
   }
 
   /// What Go's loopback prints for configurations of these versions.
-  @Test(arguments: [SpecVersion.v0_1_0, .v0_2_0]) func readsTheNewestShapeOfOldVersions(_ version: SpecVersion)
+  @Test(arguments: [SpecVersion.v0_1_0, .v0_2_0]) func readsTheNewestShapeOfOldVersions(
+    _ version: SpecVersion
+  )
     throws
   {
     let json = try JSONValue.parse(

@@ -27,7 +27,8 @@ extension AddResult {
     }
     var result = AddResult()
     // Go's loopback gives the newest shape whatever the version.
-    if own <= .v0_2_0, object.value("ip4") != nil || object.value("ip6") != nil || object.value("ips") == nil {
+    if own <= .v0_2_0, object.value("ip4") != nil || object.value("ip6") != nil || object.value("ips") == nil
+    {
       try result.readFamily(object.object("ip4"))
       try result.readFamily(object.object("ip6"))
     } else {
