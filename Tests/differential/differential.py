@@ -177,10 +177,13 @@ def run_protocol(plugin, version, side):
 
 
 def settled(state):
-    """Without the two settings that an ADD may leave switched on: others may rely on them by now."""
-    settings = {key: value for key, value in state["host"]["settings"].items() if not key.endswith("forward")}
-    settings.pop("ipv6/conf/all/forwarding", None)
-    return {**state, "host": {**state["host"], "settings": settings}}
+    """Without what tells only that an ADD has been there: forwarding, on which others may rely by now, and whether a
+    link has ever been up or had a port."""
+    host = state["host"]
+    settings = {key: value for key, value in host["settings"].items() if not key.endswith(("ip_forward", "forwarding"))}
+    links = {name: {key: value for key, value in link.items() if key not in ("qdisc", "tso_max_size")}
+             for name, link in host["links"].items()}  # fmt: skip
+    return {**state, "host": {**host, "settings": settings, "links": links}}
 
 
 class Report:
@@ -200,8 +203,8 @@ class Report:
             failed = ours.get("after a failed ADD") if not self.same and mode != "go, then ours" else None
             if failed and phase == "after a failed ADD":
                 one, other = settled(failed["before"]), settled(failed["after"])
-            elif failed and phase == "after DEL":
-                one, other = settled(failed["before"]), settled(other)
+            elif failed and phase == "after DEL" and settled(other) == settled(failed["before"]):
+                one = other
             if phase == "traces" and not self.same:
                 one = []
             for path, left, right in differences(one, other):
