@@ -12,6 +12,8 @@ extension PluginRunner {
     request.command = .add
     return try observed(type, request) { (request) throws(PluginFailure) in
       let (reply, path) = try succeed(type, request)
+      // A plugin in this process has handed over the result itself.
+      if let result = reply.result { return result }
       do throws(UnreadableReply) { return try readResult(reply, request) } catch {
         throw failure(of: reply, type, request, path, error.cause)
       }
