@@ -134,6 +134,40 @@ struct BridgeUpkeepTests {
     }
   }
 
+  @Test("The last DEL removes the bridge although an ADD of another network is under way")
+  func busyHost() throws {
+    try TestHost.run { host in
+      try host.makeContainer()
+      let before = try host.snapshot()
+      _ = try host.add(host.bridge(gateway))
+      // What an ADD does with a bridge of its own, for as long as its IPAM takes.
+      try shell("flock --shared /proc/self/ns/net sleep 0.2 >/dev/null 2>&1 & sleep 0.1")
+      try host.succeeded(host.call(.del, host.bridge(gateway)))
+      try host.expectUnchanged(since: before)
+    }
+  }
+
+  @Test("An ADD that fails takes the bridge along if the others have gone meanwhile")
+  func lastOneFails() throws {
+    try TestHost.run { host in
+      for name in ["c1", "c2"] { try host.makeContainer(name) }
+      let configuration = host.bridge(gateway)
+      let first = try host.add(configuration, container: "c1")
+      let port = try #require(first["interfaces"]?.array?[1]["name"]?.string)
+      let directory = host.dataDirectory + "/plugins"
+      try shell(
+        """
+        mkdir \(directory); cd \(directory)
+        printf '#!/bin/sh\\n[ $CNI_COMMAND = ADD ] || exit 0\\nip link del \(port)\\nexit 3\\n' >slow; chmod 755 slow
+        """)
+      var other = host
+      other.runner.path = [directory]
+      let failing = configuration.split(separator: "\"host-local\"").joined(separator: "\"slow\"")
+      _ = try host.failed(other.call(.add, failing, container: "c2", namespace: "/run/netns/c2"))
+      #expect(try shell("ip -o link show type bridge").isEmpty)
+    }
+  }
+
   // MARK: Leaks
 
   @Test("Descriptors do not become more: a hundred ADDs and DELs in this process, some of them failing")

@@ -23,7 +23,12 @@ struct BridgeLink {
     for _ in 0..<10 {
       if let link = try attachment.host.find(.name(configuration.bridge)) {
         try Self.requireBridge(link)
-        if !Self.isOurs(link) { refuseAdvertisements(of: link.name, in: attachment) }
+        if Self.isOurs(link) {
+          // Who made it may be gone by the time this ADD fails, and has left it to this ADD.
+          registerRemoval(in: attachment)
+        } else {
+          refuseAdvertisements(of: link.name, in: attachment)
+        }
         try bringUp(link, in: attachment)
         return link
       }
@@ -45,18 +50,22 @@ struct BridgeLink {
     bridge.mtu = configuration.mtu
     bridge.mac = MACAddress.random(using: &generator)
     guard try attachment.host.createIfAbsent(bridge) else { return nil }
-    attachment.undo.register("creation of the bridge") { [configuration, owner, unowned attachment] in
-      HostLock.release(attachment.hostNamespace)
-      var link = BridgeLink(configuration, network: owner.network)
-      link.lockAttempts = 200
-      try link.removeIfUnused()
-    }
+    registerRemoval(in: attachment)
     try attachment.host.perform(
       .changeLink(.name(name), LinkChange(alias: owner.mark(limit: OwnedLinks.aliasLimit))))
     refuseAdvertisements(of: name, in: attachment)
     let link = try attachment.host.link(named: name)
     try bringUp(link, in: attachment)
     return link
+  }
+
+  private func registerRemoval(in attachment: InterfaceAttachment) {
+    attachment.undo.register("creation of the bridge") { [configuration, owner, unowned attachment] in
+      HostLock.release(attachment.hostNamespace)
+      var link = BridgeLink(configuration, network: owner.network)
+      link.lockAttempts = 200
+      try link.removeIfUnused()
+    }
   }
 
   /// Brings the bridge up as configured. Of a bridge that is not ours, what is changed is taken back if ADD fails.
@@ -85,9 +94,9 @@ struct BridgeLink {
     attachment.undo.register("the bridge's accept_ra") { try? Sysctl.write(before, to: key) }
   }
 
-  /// How often the exclusive lock is tried, 10 ms apart. Once is enough where another ADD or DEL that holds it
-  /// will see to the bridge itself.
-  var lockAttempts = 1
+  /// How often the exclusive lock is tried, 10 ms apart. Whoever holds it may be at work on another bridge, and not
+  /// see to this one.
+  var lockAttempts = 50
 
   /// The bridge and the gateways on it, by index, if it is ours and no container but the one behind `port` is on it.
   func unused(without port: Link?) throws -> [Int32] {
@@ -104,11 +113,16 @@ struct BridgeLink {
 
   /// Removes the bridge if it is ours, has no port but gateways of ours, and no attachment is being made.
   func removeIfUnused() throws {
-    guard try !unused(without: nil).isEmpty else { return }
-    let lock = try NetworkNamespace.current()
-    guard HostLock.tryExclusively(lock, attempts: lockAttempts) else { return }
-    var host = try RouteSocket()
-    for index in try unused(without: nil) { try host.deleteIfPresent(.index(index)) }
+    for attempt in 0..<lockAttempts {
+      if attempt > 0 { Pause.milliseconds(10) }
+      // Asked again each time: an attachment that was being made may be there now.
+      guard try !unused(without: nil).isEmpty else { return }
+      let lock = try NetworkNamespace.current()
+      guard HostLock.tryExclusively(lock, attempts: 1) else { continue }
+      var host = try RouteSocket()
+      for index in try unused(without: nil) { try host.deleteIfPresent(.index(index)) }
+      return
+    }
   }
 
   /// Whether this product made the link for a network: a mark without an attachment.
