@@ -74,7 +74,7 @@ struct InterfaceCheck {
         let found = present.contains { entry in
           entry.destination == route.destination.network
             && (route.gateway == nil || entry.gateway == route.gateway)
-            && (route.table == nil || entry.table == route.table.map(UInt32.init))
+            && (route.table == nil || entry.table == route.table.map { UInt32(clamping: $0) })
         }
         guard found else {
           let via = route.gateway.map { " via \($0)" } ?? ""

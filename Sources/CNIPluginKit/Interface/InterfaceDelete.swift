@@ -56,8 +56,9 @@ extension InterfacePlugin {
   private func deleteTogether(_ link: Link, _ call: PluginCall) throws -> Bool {
     guard let peer = link.vethPeer else { return false }
     var host = try RouteSocket()
-    // Indices are a namespace's own: what has that index here need not be the other end.
+    // Indices are a namespace's own: what has that index here need not be the other end. The mark tells.
     guard let port = try host.find(.index(peer)), port.vethPeer == link.index,
+      call.owner.owns(port.alias ?? "", limit: OwnedLinks.aliasLimit),
       try !linksUnused(without: port, network: call.network).isEmpty
     else { return false }
     // Asked again with the lock: an ADD may have been faster.

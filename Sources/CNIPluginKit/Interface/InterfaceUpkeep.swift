@@ -21,7 +21,7 @@ extension InterfacePlugin {
 
   /// STATUS: privileges, the plugin's own needs, IPAM.
   public func status(_ call: PluginCall) throws {
-    if let missing = Privileges.explanation(needed: [.netAdmin]) {
+    if let missing = Privileges.explanation(needed: [.netAdmin, .sysAdmin]) {
       throw CNIError(.notAvailable, "\(Self.type) cannot make interfaces", details: missing)
     }
     do {

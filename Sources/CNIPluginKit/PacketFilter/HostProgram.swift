@@ -8,6 +8,12 @@ struct HostProgram {
 
   init(_ name: String) { self.name = name }
 
+  /// Whether it is found in `PATH`.
+  var isInstalled: Bool {
+    let path = getenv("PATH").map { String(cString: $0) } ?? "/usr/sbin:/usr/bin:/sbin:/bin"
+    return path.split(separator: ":").contains { access("\($0)/\(name)", X_OK) == 0 }
+  }
+
   /// Runs it to its end with `input` on its standard input.
   ///
   /// - Returns: What it wrote on standard output.

@@ -132,8 +132,14 @@ public struct Masquerade: Sendable {
     }
   }
 
-  /// Throws code 50 when nf_tables cannot be used.
-  public static func checkRequirements() throws(CNIError) {
+  /// Throws code 50 when the back end cannot be used: nf_tables is not in the kernel, or iptables not on the host.
+  public static func checkRequirements(_ backend: Backend = .nftables) throws(CNIError) {
+    if backend == .iptables {
+      if HostProgram("iptables-restore").isInstalled { return }
+      throw CNIError(
+        .notAvailable, "iptables-restore is not installed, and ipMasqBackend asks for it",
+        details: "install iptables, or leave ipMasqBackend out: nf_tables needs no program")
+    }
     do {
       var socket = try NetfilterSocket()
       _ = try socket.generation()

@@ -63,7 +63,7 @@ struct Loopback: Plugin {
   func collectGarbage(_ call: PluginCall, keeping valid: Set<Attachment>) throws {}
 
   func status(_ call: PluginCall) throws {
-    if let missing = Privileges.explanation(needed: [.netAdmin]) {
+    if let missing = Privileges.explanation(needed: [.netAdmin, .sysAdmin]) {
       throw CNIError(.notAvailable, "loopback cannot bring interfaces up", details: missing)
     }
   }

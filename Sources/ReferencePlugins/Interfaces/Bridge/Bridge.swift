@@ -136,8 +136,7 @@ struct Bridge: InterfacePlugin {
     var host = try RouteSocket()
     // Where there is none, the first ADD makes it.
     if let link = try host.find(.name(configuration.bridge)) { try BridgeLink.requireBridge(link) }
-    if configuration.masquerade == .nftables || configuration.checksSourceMAC {
-      try Masquerade.checkRequirements()
-    }
+    if let backend = configuration.masquerade { try Masquerade.checkRequirements(backend) }
+    if configuration.checksSourceMAC { try Masquerade.checkRequirements() }
   }
 }
