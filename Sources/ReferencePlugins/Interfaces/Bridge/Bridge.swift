@@ -113,12 +113,13 @@ struct Bridge: InterfacePlugin {
     func attempt(_ step: () throws -> Void) {
       do { try step() } catch { problems.append(error) }
     }
-    let masquerade = Masquerade(prefixes: previous?.ips.map(\.address) ?? [], owner: call.owner)
-    if configuration.masquerade != nil {
-      attempt { try masquerade.remove(knowsPrefixes: previous != nil) }
-    } else if settings.ipamType != nil {
-      // The configuration may have been another one at ADD. A kernel without nf_tables has nothing of it.
-      try? masquerade.remove(knowsPrefixes: previous != nil, includingForeign: false)
+    if settings.ipamType != nil {
+      attempt {
+        // Also where the configuration does not ask for it: at ADD it may have been another one.
+        let masquerade = Masquerade(prefixes: previous?.ips.map(\.address) ?? [], owner: call.owner)
+        try masquerade.remove(
+          knowsPrefixes: previous != nil, includingForeign: configuration.masquerade != nil)
+      }
     }
     if configuration.checksSourceMAC { attempt { try SpoofCheck.remove(call.owner) } }
     attempt { try BridgeLink(configuration, network: call.network).removeIfUnused() }
@@ -126,9 +127,8 @@ struct Bridge: InterfacePlugin {
   }
 
   func collectGarbage(_ call: PluginCall, stale: StaleMarks) throws {
-    // Also where the configuration does not ask for them now; a kernel without nf_tables has nothing of it then.
-    do { try Masquerade.removeAll(where: stale) } catch  where configuration.masquerade == nil {}
-    do { try SpoofCheck.removeAll(where: stale) } catch  where !configuration.checksSourceMAC {}
+    try Masquerade.removeAll(where: stale)
+    try SpoofCheck.removeAll(where: stale)
     try BridgeLink(configuration, network: call.network).removeIfUnused()
   }
 
