@@ -33,6 +33,6 @@ extension CNIError {
   /// Which privilege is missing, when the kernel refused with `EPERM` or `EACCES`.
   private static func missingPrivilege(after errno: Errno) -> String {
     guard errno == .notPermitted || errno == .permissionDenied else { return "" }
-    return Privileges.explanation() ?? ""
+    return Privileges.explanation(needed: [.netAdmin, .sysAdmin]) ?? ""
   }
 }

@@ -56,6 +56,20 @@ extension EmbeddedPlugin {
 }
 
 extension Plugin {
+  /// What is wrong with a configuration, as an ADD would find it, without doing anything; `nil` if nothing is.
+  public static func problem(in configuration: JSONValue) -> CNIError? {
+    var request = PluginRequest(
+      command: .add, containerID: "none", namespace: "/proc/self/ns/net", interfaceName: "none")
+    request.setConfiguration(configuration)
+    do {
+      let environment = PluginEnvironment(runner: PluginRunner(path: []))
+      _ = try Self(PluginCall(request, environment: environment, supportedVersions: supportedVersions))
+      return nil
+    } catch {
+      return CNIError(describing: error)
+    }
+  }
+
   /// Answers one request: the reply that the plugin's process prints and the status it exits with.
   static func reply(to request: PluginRequest, environment: PluginEnvironment) -> PluginReply {
     var version: SpecVersion?

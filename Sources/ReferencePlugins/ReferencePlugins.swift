@@ -1,3 +1,4 @@
+import CNI
 import CNIExecution
 import CNIPluginKit
 
@@ -17,12 +18,20 @@ public enum ReferencePlugins {
     programs.first { $0.embedded.type == name }?.run(version)
   }
 
+  /// What is wrong with a configuration for the plugin of that type, as an ADD would find it; `nil` if nothing is, or if
+  /// there is no such plugin here.
+  public static func problem(in configuration: JSONValue, for type: String) -> CNIError? {
+    programs.first { $0.embedded.type == type }?.problem(configuration)
+  }
+
   private struct Program: Sendable {
     let embedded: EmbeddedPlugin
+    let problem: @Sendable (JSONValue) -> CNIError?
     let run: @Sendable (_ version: String) -> Int32
 
     init<P: Plugin>(_ plugin: P.Type) {
       embedded = EmbeddedPlugin(plugin)
+      problem = { plugin.problem(in: $0) }
       run = { PluginMain.run(plugin, embedded: ReferencePlugins.all, version: $0) }
     }
   }

@@ -61,7 +61,7 @@ expect 2 "unknown option --what" check --what podnet /run/netns/c1
 expect 2 "stands after --" run ip -4 address
 expect 2 "a command to run" run
 
-# ---- Configurations, seven of eight with something wrong
+# ---- Configurations, all but the first with something wrong
 expect 0 "No network in /run/net.d" list
 cd /run/net.d || exit 1
 echo '{"cniVersion":"1.1.0","name":"podnet","plugins":[{"type":"bridge","bridge":"cni0","isGateway":true,"ipMasq":true,
@@ -72,11 +72,13 @@ printf '{ "cniVersion": "1.1.0",\n  "name": "b", "plugins": [{ "type": "bridge",
 echo '{"cniVersion":"9.9.9","name":"d","plugins":[{"type":"bridge"}]}' >40-version.conflist
 echo '{"cniVersion":"1.1.0","name":"e","plugins":[{"type":"nosuch"}]}' >50-plugin.conflist
 ln -s /nowhere 60-link.conflist
+echo '{"cniVersion":"1.1.0","name":"g","plugins":[{"type":"bridge","mtu":"big","ipam":{"type":"static","addresses":[{"address":"10.1.2.3/24"}]}}]}' >65-key.conflist
 echo '{"cniVersion":"1.1.0","name":"podnet","plugins":[{"type":"loopback"}]}' >70-twice.conflist
 echo '{"cniVersion":"1.1.0","name":"f","type":"bridge"}' >80-form.conflist
-expect 1 "7 problems" list
+expect 1 "8 problems" list
+says "mtu: expected a number"
 says "20-comma.conflist:2:"
-for file in 30-empty 40-version 50-plugin 60-link 70-twice 80-form; do says "/run/net.d/$file.conflist"; done
+for file in 30-empty 40-version 50-plugin 60-link 65-key 70-twice 80-form; do says "/run/net.d/$file.conflist"; done
 expect 1 '"problems"' list --output json
 expect 1 "20-comma.conflist" status nowhere
 

@@ -1,6 +1,7 @@
 import CNI
 import CNIExecution
 import CNIRuntime
+import ReferencePlugins
 
 /// `list`: what is configured, where its plugins come from, and what is wrong.
 enum ListCommand {
@@ -38,6 +39,15 @@ enum ListCommand {
             switch try runtime.runner.locate(type) {
             case .embedded: plugins.append((type, "built in"))
             case .file(let path): plugins.append((type, path))
+            }
+            // Of plugins that are built in it is known what they make of it; one of that name in CNI_PATH is taken
+            // for the same.
+            let configuration = loaded.list.configuration(for: plugin)
+            if let problem = ReferencePlugins.problem(in: configuration, for: type) {
+              problems.append(
+                ConfigurationProblem(
+                  file: loaded.file, position: plugin.json.position,
+                  reason: "plugin \"\(type)\": \(problem.message)", remedy: problem.details))
             }
           } catch {
             plugins.append((type, "missing"))
