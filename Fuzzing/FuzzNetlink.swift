@@ -9,6 +9,7 @@ public func fuzzNetlink(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
   guard let messages = try? ReceivedMessage.parse(bytes) else { return 0 }
   for message in messages {
     for headerSize in [0, 4, 8, 12, 16] { walk(message.attributes(after: headerSize), depth: 0) }
+    _ = message.netfilterDescription
     if let link = Link(message) {
       _ = (link.bridge, link.bridgePort, link.vethPeer, link.kindData.map { Array($0) }, "\(link)")
     }
