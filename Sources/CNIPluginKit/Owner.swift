@@ -65,6 +65,10 @@ public struct Owner: Hashable, Sendable, CustomStringConvertible {
   public func linkName(prefix: String = "veth", attempt: Int = 0) -> String {
     prefix + String(FNV.hexadecimal(attempt == 0 ? description : "\(attempt) " + description).prefix(8))
   }
+
+  /// The names that ADD tries in turn, and that DEL therefore looks at: one that was taken then may be free by now, so
+  /// a gap says nothing of the names behind it.
+  public var linkNames: LazyMapSequence<Range<Int>, String> { (0..<10).lazy.map { linkName(attempt: $0) } }
 }
 
 /// FNV-1a, 64 bits: short, stable names out of long ones. Not for secrets.

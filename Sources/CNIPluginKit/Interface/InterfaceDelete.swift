@@ -82,12 +82,12 @@ public enum OwnedLinks {
 
   /// Deletes the link of one attachment, found by the name that follows from the owner and confirmed by its alias.
   static func delete(_ owner: Owner, in socket: inout RouteSocket) throws {
-    for attempt in 0..<3 {
-      guard let link = try socket.find(.name(owner.linkName(attempt: attempt))) else { return }
-      if owner.owns(link.alias ?? "", limit: aliasLimit) {
-        try socket.deleteIfPresent(.index(link.index))
-        return
+    for name in owner.linkNames {
+      guard let link = try socket.find(.name(name)), owner.owns(link.alias ?? "", limit: aliasLimit) else {
+        continue
       }
+      try socket.deleteIfPresent(.index(link.index))
+      return
     }
   }
 

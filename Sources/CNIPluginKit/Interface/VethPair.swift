@@ -25,8 +25,7 @@ public struct VethPair {
     container.mtu = mtu
     container.mac = mac ?? MACAddress.random(using: &generator)
     container.namespace = attachment.namespace.descriptor
-    for attempt in 0..<10 {
-      let name = owner.linkName(attempt: attempt)
+    for name in owner.linkNames {
       var pair = LinkSpecification(name: name, kind: .veth(VethSettings(peer: container)))
       pair.mtu = mtu
       pair.mac = MACAddress.random(using: &generator)

@@ -73,10 +73,10 @@ public struct SpoofCheck: Sendable {
   }
 
   private static func remove(_ owner: Owner, _ socket: inout NetfilterSocket) throws {
-    for attempt in 0..<3 {
-      let port = owner.linkName(attempt: attempt)
-      guard let element = try socket.element([.interface(port)], of: guarded) else { break }
-      guard owner.owns(element.comment ?? "", limit: Masquerade.commentLimit) else { continue }
+    for port in owner.linkNames {
+      guard let element = try socket.element([.interface(port)], of: guarded),
+        owner.owns(element.comment ?? "", limit: Masquerade.commentLimit)
+      else { continue }
       try removePorts([port], from: &socket)
       break
     }

@@ -1,6 +1,7 @@
 import CLinux
 import CNI
 import CNIExecution
+import CNIPluginKit
 import Glibc
 import TestSupport
 import Testing
@@ -178,6 +179,23 @@ struct BridgeUpkeepTests {
       let failing = configuration.split(separator: "\"host-local\"").joined(separator: "\"slow\"")
       _ = try host.failed(other.call(.add, failing, container: "c2", namespace: "/run/netns/c2"))
       #expect(try shell("ip -o link show type bridge").isEmpty)
+    }
+  }
+
+  @Test("DEL finds the link under its second name when the first, taken at ADD, has become free")
+  func secondName() throws {
+    try TestHost.run { host in
+      try host.makeContainer()
+      let before = try host.snapshot()
+      let name = Owner(network: "net", containerID: "c1", interfaceName: "eth0").linkName()
+      try shell("ip link add \(name) type veth peer name stranger")
+      let configuration = host.bridge(gateway + ",\"macspoofchk\":true")
+      let result = try host.add(configuration)
+      #expect(result["interfaces"]?.array?[1]["name"]?.string != name)
+      try shell("ip link del stranger")
+      // Without a namespace only the name leads to the link.
+      try host.succeeded(host.call(.del, configuration, namespace: ""))
+      try host.expectUnchanged(since: before)
     }
   }
 
