@@ -6,7 +6,7 @@ import PackageDescription
 //   4  ReferencePlugins
 //   3  CNIRuntime, CNIPluginKit
 //   2  CNIExecution, LinuxNetworking
-//   1  CNI, Netlink
+//   1  CNI, Netlink, DHCP
 //   0  NetworkAddresses, CLinux
 let strict: [SwiftSetting] = [.treatAllWarnings(as: .error)]
 
@@ -19,6 +19,7 @@ let package = Package(
     .library(name: "NetworkAddresses", targets: ["NetworkAddresses"]),
     .library(name: "Netlink", targets: ["Netlink"]),
     .library(name: "LinuxNetworking", targets: ["LinuxNetworking"]),
+    .library(name: "DHCP", targets: ["DHCP"]),
     .library(name: "CNI", targets: ["CNI"]),
     .library(name: "CNIExecution", targets: ["CNIExecution"]),
     .library(name: "CNIPluginKit", targets: ["CNIPluginKit"]),
@@ -34,6 +35,7 @@ let package = Package(
     .target(name: "NetworkAddresses", swiftSettings: strict),
     .target(name: "Netlink", dependencies: ["NetworkAddresses", "CLinux", system], swiftSettings: strict),
     .target(name: "CNI", dependencies: ["NetworkAddresses"], swiftSettings: strict),
+    .target(name: "DHCP", dependencies: ["NetworkAddresses"], swiftSettings: strict),
     .target(
       name: "LinuxNetworking", dependencies: ["Netlink", "NetworkAddresses", "CLinux", system],
       swiftSettings: strict),
@@ -49,8 +51,8 @@ let package = Package(
     .target(
       name: "ReferencePlugins",
       dependencies: [
-        "CNIPluginKit", "CNIExecution", "CNI", "LinuxNetworking", "Netlink", "NetworkAddresses", "CLinux",
-        system,
+        "CNIPluginKit", "CNIExecution", "CNI", "DHCP", "LinuxNetworking", "Netlink", "NetworkAddresses",
+        "CLinux", system,
       ], swiftSettings: strict),
     .executableTarget(
       name: "cni",
@@ -66,6 +68,7 @@ let package = Package(
       name: "LinuxNetworkingTests",
       dependencies: ["LinuxNetworking", "Netlink", "NetworkAddresses", "TestSupport"]),
     .testTarget(name: "CNITests", dependencies: ["CNI", "NetworkAddresses"]),
+    .testTarget(name: "DHCPTests", dependencies: ["DHCP", "NetworkAddresses"]),
     .testTarget(name: "CNIExecutionTests", dependencies: ["CNIExecution", "CNI", "TestSupport"]),
     .testTarget(
       name: "CNIPluginKitTests", dependencies: ["CNIPluginKit", "CNIExecution", "CNI"]),
