@@ -16,4 +16,14 @@ extension PluginCall {
     }
     return namespace
   }
+
+  /// The same for a namespace that may be gone, or not even given: `nil` then. There is nothing left in it.
+  public func containerNamespaceIfPresent() throws -> NetworkNamespace? {
+    if namespacePath.isEmpty { return nil }
+    do {
+      return try containerNamespace()
+    } catch NamespaceError.gone {
+      return nil
+    }
+  }
 }

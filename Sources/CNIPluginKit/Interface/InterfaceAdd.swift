@@ -35,8 +35,10 @@ extension InterfacePlugin {
       result.dns = leased.dns
       for position in result.ips.indices { result.ips[position].interface = link.position }
       try complete(&result, link: link)
-      try ContainerConfiguration(link: link, result: result, settings: settings).apply(in: attachment)
-    } else if !settings.leavesInterfaceDown {
+      if settings.hasKernelInterface {
+        try ContainerConfiguration(link: link, result: result, settings: settings).apply(in: attachment)
+      }
+    } else if settings.hasKernelInterface, !settings.leavesInterfaceDown {
       _ = try attachment.inContainer {
         try $0.perform(.changeLink(.index(link.index), LinkChange(isUp: true)))
       }

@@ -11,6 +11,7 @@ extension InterfacePlugin {
         .invalidConfiguration, "CHECK needs prevResult, the result of ADD, in the configuration",
         details: "the runtime keeps it in its cache; without it, delete and add the attachment again")
     }
+    guard settings.hasKernelInterface else { return }
     let attachment = try InterfaceAttachment(call)
     guard
       let position = expected.interfaces.firstIndex(where: {

@@ -13,7 +13,7 @@ extension InterfacePlugin {
     }
     // A previous result that cannot be read must not keep anything from being removed.
     let previous = try? call.configuration.prevResult()
-    attempt { try deleteLink(call) }
+    attempt { try removeLink(call, previous: previous) }
     if let ipamType = settings.ipamType { attempt { try call.delegate(to: ipamType, .del) } }
     attempt { try disconnect(call, previous: previous) }
     guard var first = problems.first else { return }
@@ -23,7 +23,8 @@ extension InterfacePlugin {
     throw first
   }
 
-  private func deleteLink(_ call: PluginCall) throws {
+  /// Deletes it there, or what is left of it here.
+  public func removeLink(_ call: PluginCall, previous: AddResult?) throws {
     if try deleteInContainer(call) { return }
     // The namespace is gone, or the link in it: what may be left is the host's end, under the name that follows
     // from the attachment.
@@ -33,19 +34,7 @@ extension InterfacePlugin {
 
   /// Whether there was a link in the container's namespace to delete.
   private func deleteInContainer(_ call: PluginCall) throws -> Bool {
-    guard !call.namespacePath.isEmpty else { return false }
-    let namespace: NetworkNamespace
-    do {
-      namespace = try NetworkNamespace.open(call.namespacePath)
-    } catch .gone {
-      return false
-    }
-    if !call.request.netnsOverride, try namespace.isCurrent {
-      throw CNIError(
-        .invalidEnvironment,
-        "CNI_NETNS (\(call.namespacePath)) is the network namespace that the plugin itself runs in",
-        details: "nothing is deleted there; pass the container's namespace, or set CNI_NETNS_OVERRIDE=1")
-    }
+    guard let namespace = try call.containerNamespaceIfPresent() else { return false }
     var container = try RouteSocket(namespace: namespace.descriptor)
     guard let link = try container.find(.name(call.interfaceName)) else { return false }
     if try deleteTogether(link, call) { return true }

@@ -14,7 +14,7 @@ import Netlink
 /// |---|---|
 /// | ADD | `createLink`, `complete`, `connect` |
 /// | CHECK | `checkLink` |
-/// | DEL | `linksUnused`, `disconnect` |
+/// | DEL | `removeLink` (as it stands here: `linksUnused`), `disconnect` |
 /// | GC | `collectGarbage` |
 /// | STATUS | `checkRequirements` |
 public protocol InterfacePlugin: Plugin {
@@ -33,6 +33,11 @@ public protocol InterfacePlugin: Plugin {
 
   /// Checks the link itself against `prevResult`; addresses and routes are the kit's.
   func checkLink(_ link: Link, result: AddResult, in attachment: InterfaceAttachment) throws
+
+  /// DEL: takes the interface from the container. As it stands here, by deleting it, and the host's end with it; a plugin
+  /// that has moved a device of the host's brings it back. It comes before the lease is given back, so that an address is
+  /// never in two places. Nothing there is no error. `previous` as with `disconnect`.
+  func removeLink(_ call: PluginCall, previous: AddResult?) throws
 
   /// The host's links, by index, that are of no use any more once `port`, the host's end of the container's interface,
   /// is gone. They are deleted together with it: the kernel waits once for all.
@@ -75,6 +80,9 @@ public struct InterfaceSettings: Sendable {
   public var detectsDuplicateAddresses: Bool
   /// Whether the container's interface stays down (`disableContainerInterface`).
   public var leavesInterfaceDown: Bool
+  /// False for a device that a process drives by itself (DPDK): the container gets no interface of the kernel's. IPAM and
+  /// the result are as ever; nothing is configured, announced or looked for in the container.
+  public var hasKernelInterface = true
 
   /// Reads the common keys of a call's configuration.
   public init(

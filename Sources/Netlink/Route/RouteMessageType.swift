@@ -16,4 +16,6 @@ enum RouteMessageType {
   static let newRule: UInt16 = 32
   static let deleteRule: UInt16 = 33
   static let getRule: UInt16 = 34
+  static let newLinkProperty: UInt16 = 108
+  static let deleteLinkProperty: UInt16 = 109
 }

@@ -10,6 +10,11 @@ public enum RouteRequest: Hashable, Sendable {
   case deleteLink(LinkSelector)
   /// All links of a group (`IFLA_GROUP`) at once: the kernel's waiting, most of what a deletion takes, is done once.
   case deleteLinks(group: UInt32)
+  /// Gives the link one more name, of at most 127 bytes (`RTM_NEWLINKPROP`, Linux 5.5). `EEXIST` if any link of the
+  /// namespace has it. It goes with the link to another namespace.
+  case addAlternativeName(LinkSelector, String)
+  /// `ENOENT` if the link does not have it.
+  case deleteAlternativeName(LinkSelector, String)
   /// Answered with `RouteReply.link`.
   case getLink(LinkSelector)
   /// Makes the port (or with `isSelf` the bridge) with that index a member. A membership that is there is changed.
@@ -66,6 +71,10 @@ public enum RouteRequest: Hashable, Sendable {
         $0.linkHeader()
         $0.attribute(LinkAttribute.group, group)
       }
+    case .addAlternativeName(let link, let name):
+      message(T.newLinkProperty, change) { link.encode(alternativeName: name, into: &$0) }
+    case .deleteAlternativeName(let link, let name):
+      message(T.deleteLinkProperty, change) { link.encode(alternativeName: name, into: &$0) }
     case .getLink(let link):
       // The answer is the acknowledgement.
       message(T.getLink, .request) {
@@ -108,6 +117,8 @@ public enum RouteRequest: Hashable, Sendable {
     case .bridgePort(let link, _): link.operation("change bridge port")
     case .deleteLink(let link): link.operation("delete link")
     case .deleteLinks(let group): NetlinkOperation("delete links of group \(group)")
+    case .addAlternativeName(let link, let name): link.operation("add the name \(name) to link")
+    case .deleteAlternativeName(let link, let name): link.operation("take the name \(name) from link")
     case .getLink(let link): link.operation("look up link")
     case .addBridgeVLAN(let index, let vlan): NetlinkOperation("add VLAN \(vlan.text) to link", index: index)
     case .deleteBridgeVLAN(let index, let vlan):

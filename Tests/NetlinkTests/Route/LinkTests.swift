@@ -117,6 +117,38 @@ func newNamespace() throws -> Int32 {
     }
   }
 
+  @Test func alternativeNamesGoWithTheLink() throws {
+    try inNewNetworkNamespace {
+      let other = try newNamespace()
+      defer { close(other) }
+      var here = try RouteSocket()
+      var there = try RouteSocket(namespace: other)
+      let long = "cni:network:" + String(repeating: "x", count: 110) + ":eth0"
+      #expect(long.utf8.count == 127)
+      try here.perform([
+        .createLink(LinkSpecification(name: "v0", kind: .veth(peer: LinkSpecification(name: "v1")))),
+        .addAlternativeName(.name("v0"), "cni:net:c:eth0"), .addAlternativeName(.name("v0"), long),
+      ])
+      let link = try here.link(named: long)
+      #expect(link.name == "v0")
+      #expect(link.alternativeNames == ["cni:net:c:eth0", long])
+      let taken = #expect(throws: NetlinkError.self) {
+        _ = try here.perform(.addAlternativeName(.name("v1"), long))
+      }
+      #expect(taken?.isExists == true)
+
+      try here.perform(.changeLink(.index(link.index), LinkChange(name: "eth0", namespace: other)))
+      #expect(try here.find(.name(long)) == nil)
+      #expect(try there.link(named: long).name == "eth0")
+      try there.perform(.deleteAlternativeName(.name("cni:net:c:eth0"), long))
+      #expect(try there.link(named: "eth0").alternativeNames == ["cni:net:c:eth0"])
+      let missing = #expect(throws: NetlinkError.self) {
+        _ = try there.perform(.deleteAlternativeName(.name("eth0"), long))
+      }
+      #expect(missing?.isNotFound == true)
+    }
+  }
+
   @Test func bridgesKeepTheirSettings() throws {
     try inNewNetworkNamespace {
       var socket = try RouteSocket()

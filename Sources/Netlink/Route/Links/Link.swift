@@ -14,6 +14,8 @@ public struct Link: Hashable, Sendable {
   public let hardwareType: UInt16
   /// nil if it has none, or one that is not of 6 bytes.
   public private(set) var mac: MACAddress?
+  /// `IFLA_ADDRESS` as it is: 6 bytes with Ethernet, 20 with InfiniBand, none for CAN.
+  public var hardwareAddress: [UInt8] { Array(addressBytes) }
   /// The one the hardware came with.
   public private(set) var permanentMAC: MACAddress?
   /// Bytes.
@@ -48,6 +50,13 @@ public struct Link: Hashable, Sendable {
   /// `IFLA_INFO_SLAVE_KIND`: what it is a port of, such as `bridge`.
   public private(set) var portKind: String?
 
+  /// `IFLA_PARENT_DEV_NAME`: the device that it is an interface of, `0000:00:05.0` or `virtio2`. Before Linux 5.14, and
+  /// of links without hardware, nil.
+  public private(set) var parentDevice: String?
+  /// `IFLA_PARENT_DEV_BUS_NAME`: the bus that `parentDevice` is on: `pci`, `virtio`, `auxiliary`, `usb`.
+  public private(set) var parentBus: String?
+
+  private var addressBytes: ArraySlice<UInt8> = []
   private var kindBytes: ArraySlice<UInt8>?
   private var portBytes: ArraySlice<UInt8>?
 
@@ -69,8 +78,12 @@ public struct Link: Hashable, Sendable {
     for attribute in message.attributes(after: 16) {
       switch attribute.type {
       case LinkAttribute.name: name = attribute.string ?? ""
-      case LinkAttribute.address: mac = attribute.macAddress
+      case LinkAttribute.address:
+        mac = attribute.macAddress
+        addressBytes = attribute.value
       case LinkAttribute.permanentAddress: permanentMAC = attribute.macAddress
+      case LinkAttribute.parentDeviceName: parentDevice = attribute.string
+      case LinkAttribute.parentDeviceBus: parentBus = attribute.string
       case LinkAttribute.mtu: mtu = attribute.integer() ?? 0
       case LinkAttribute.minimumMTU: minimumMTU = attribute.integer()
       case LinkAttribute.maximumMTU: maximumMTU = attribute.integer()

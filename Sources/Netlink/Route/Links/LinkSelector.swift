@@ -22,6 +22,8 @@ enum LinkAttribute {
   static let properties: UInt16 = 52
   static let alternativeName: UInt16 = 53
   static let permanentAddress: UInt16 = 54
+  static let parentDeviceName: UInt16 = 56
+  static let parentDeviceBus: UInt16 = 57
 }
 
 /// A link by index or by name. Of a name the kernel itself finds the link; nothing is looked up beforehand.
@@ -43,6 +45,13 @@ public enum LinkSelector: Hashable, Sendable {
     guard case .name(let name) = self else { return }
     // What does not fit IFNAMSIZ can only be an alternative name.
     builder.attribute(name.utf8.count > 15 ? LinkAttribute.alternativeName : LinkAttribute.name, string: name)
+  }
+
+  /// Header and `IFLA_PROP_LIST`.
+  func encode(alternativeName name: String, into builder: inout MessageBuilder) {
+    builder.linkHeader(index: index)
+    encodeName(into: &builder)
+    builder.nested(LinkAttribute.properties) { $0.attribute(LinkAttribute.alternativeName, string: name) }
   }
 
   func operation(_ action: String, kind: String = "") -> NetlinkOperation {
