@@ -1,0 +1,105 @@
+import NetworkAddresses
+
+extension DHCPv6Client {
+  /// Codes of what the client would like to get beside addresses.
+  private static let wanted = DHCPv6Option.optionRequest([
+    DHCPv6Option.Code.dnsServers, DHCPv6Option.Code.domainSearch, DHCPv6Option.Code.solicitMaximum,
+  ])
+
+  func association(_ addresses: [IPv6Address]) -> DHCPv6Option {
+    .association(DHCPv6Association(id: associationID, options: addresses.map { .address(DHCPv6Address($0)) }))
+  }
+
+  /// The options of a message that asks for addresses.
+  func asking(for addresses: [IPv6Address]) -> [DHCPv6Option] { [association(addresses), Self.wanted] }
+
+  /// Begins an exchange; ``advance(to:)`` sends its first message when `start` has come.
+  mutating func begin(
+    _ kind: DHCPv6Message.Kind, _ state: State, options: [DHCPv6Option], at start: Duration,
+    limit: Duration? = nil
+  ) {
+    self.state = state
+    exchange = DHCPv6Exchange(
+      kind: kind, transactionID: UInt32(truncatingIfNeeded: random.next()) & 0xff_ffff,
+      options: [.clientID(clientID)] + options,
+      retransmission: .standard(kind, solicitMaximum: solicitMaximum, limit: limit), began: start, next: start
+    )
+  }
+
+  /// Begins to look for servers.
+  ///
+  /// - Parameter rest: How long to wait first, where a server has just refused: it would refuse again at once.
+  mutating func solicit(at now: Duration, after rest: Duration = .zero) -> [Action] {
+    offers = []
+    if state != .requesting && state != .soliciting { record = DHCPv6Record() }
+    // No random delay before the first one (section 18.2.1): that is for machines that get their power back together, and
+    // would be for a container a second of waiting.
+    let options = (settings.rapidCommit ? [.rapidCommit] : []) + asking(for: wishes)
+    begin(.solicit, .soliciting, options: options, at: now + rest)
+    selectionEnds = nil
+    return advance(to: now)
+  }
+
+  /// Asks the server of the best offer, of those with the same preference the first.
+  mutating func requestBest(at now: Duration) {
+    guard let preference = offers.map(\.preference).max(),
+      let index = offers.firstIndex(where: { $0.preference == preference })
+    else { return }
+    let offer = offers.remove(at: index)
+    request(offer.addresses, from: offer.serverID, at: now)
+  }
+
+  mutating func request(_ addresses: [IPv6Address], from server: DUID, at now: Duration) {
+    begin(.request, .requesting, options: [.serverID(server)] + asking(for: addresses), at: now)
+  }
+
+  /// A message has been sent as often, or as long, as makes sense.
+  mutating func giveUp(at now: Duration, _ actions: inout [Action]) {
+    switch state {
+    case .requesting: tryElsewhere(at: now, &actions)
+    // No server has said that the addresses are wrong: their times go on. What T2 and their end ask for,
+    // `advance` does.
+    case .confirming, .renewing, .rebinding:
+      state = .bound
+      exchange = nil
+    case .releasing:
+      state = .finished
+      exchange = nil
+      actions.append(.finished)
+    case .declining: actions += solicit(at: now)
+    default: break
+    }
+  }
+
+  /// The server that was asked gives no address: the next best offer, or all over again.
+  mutating func tryElsewhere(at now: Duration, _ actions: inout [Action]) {
+    if offers.isEmpty {
+      actions += solicit(at: now, after: .seconds(1))
+    } else {
+      requestBest(at: now)
+      actions += advance(to: now)
+    }
+  }
+
+  /// Takes leave of addresses whose time is over.
+  mutating func expire(at now: Duration, _ actions: inout [Action]) {
+    guard var lease = self.lease else { return }
+    let over = lease.addresses.filter { $0.validUntil.map { $0 <= now } ?? false }
+    guard !over.isEmpty else { return }
+    lease.addresses.removeAll { over.contains($0) }
+    actions.append(.lost(over.map(\.address), .expired))
+    if lease.addresses.isEmpty {
+      loseAll(wishing: over.map(\.address), at: now, &actions)
+    } else {
+      self.lease = lease
+    }
+  }
+
+  /// Without a lease, looks for another.
+  mutating func loseAll(wishing wishes: [IPv6Address], at now: Duration, _ actions: inout [Action]) {
+    lease = nil
+    self.wishes = wishes
+    // After NoBinding a server is being asked already.
+    if state != .requesting { actions += solicit(at: now) }
+  }
+}

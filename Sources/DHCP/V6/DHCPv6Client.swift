@@ -1,0 +1,246 @@
+public import NetworkAddresses
+
+/// A DHCPv6 client for one identity association: decides what to send and when, from what came and what time it is, and does
+/// neither itself (RFC 8415, section 18.2).
+///
+/// Times are durations since a moment that the caller chooses, on a clock that does not go back. The caller
+/// - calls ``start(at:)`` or, with a lease from before, ``resume(_:at:verifying:)``,
+/// - gives it each message that arrives (``receive(_:at:)``), and calls ``advance(to:)`` at ``nextDeadline``,
+/// - does, after each of these, what the actions say.
+///
+/// Messages are sent to `ff02::1:2`, port 547, whatever a server says about unicast: it saves nothing.
+public struct DHCPv6Client: Sendable {
+  /// What the client is to do in ways that a network may want otherwise.
+  public struct Settings: Sendable, Hashable {
+    /// Whether a server may give the address in answer to SOLICIT (two messages instead of four).
+    public var rapidCommit = true
+    /// How long offers are collected, after the first SOLICIT, before the best is taken. An offer of the highest preference
+    /// (255), or one that comes later, is taken at once. nil: until SOLICIT would be repeated, about a second, as RFC 8415,
+    /// section 18.2.1, has it.
+    public var selectionTime: Duration?
+
+    /// The RFC's behaviour.
+    public init() {}
+  }
+
+  /// How to make sure of a lease from before.
+  public enum Verification: Sendable, Hashable {
+    /// Not at all: the link is the same, the times go on.
+    case none
+    /// CONFIRM: do the addresses belong on this link? No answer counts as yes.
+    case confirm
+    /// REBIND: does any server still know them?
+    case rebind
+  }
+
+  /// What the client is at.
+  public enum State: Sendable, Hashable {
+    /// Not started.
+    case idle
+    /// Looks for servers.
+    case soliciting
+    /// Has asked a server for addresses. After NoBinding it still has those it had.
+    case requesting
+    /// Has addresses, and time.
+    case bound
+    /// Has addresses, and asks their server for more time.
+    case renewing
+    /// Has addresses, and asks every server for more time.
+    case rebinding
+    /// Has addresses, and asks whether they belong on this link.
+    case confirming
+    /// Has given its addresses back, and waits for the answer.
+    case releasing
+    /// Has said that its addresses are somebody else's; asks for others after the answer.
+    case declining
+    /// Wants no addresses any more.
+    case finished
+  }
+
+  /// What the caller is to do.
+  public enum Action: Sendable, Hashable {
+    /// Send to `ff02::1:2`, port 547.
+    case send(DHCPv6Message)
+    /// The lease is this now: it is new, extended, or changed.
+    case leased(DHCPv6Lease)
+    /// These addresses must not be used any more.
+    case lost([IPv6Address], Loss)
+    /// Nothing more will come of it: after release.
+    case finished
+  }
+
+  /// Why addresses must not be used any more.
+  public enum Loss: Sendable, Hashable {
+    /// Their lifetime is over, and no server has extended it.
+    case expired
+    /// A server has withdrawn them.
+    case withdrawn
+    /// They do not belong on this link.
+    case notOnLink
+  }
+
+  /// The client's identifier.
+  public let clientID: DUID
+  /// The number of the identity association.
+  public let associationID: UInt32
+  /// See ``Settings``.
+  public let settings: Settings
+  /// What the client is at.
+  public internal(set) var state = State.idle
+  /// What it has; nil when there is no address that may be used.
+  public internal(set) var lease: DHCPv6Lease?
+  /// What was sent and what came back since the client last began to look for an address.
+  public internal(set) var record = DHCPv6Record()
+
+  var exchange: DHCPv6Exchange?
+  /// What servers would give, in the order in which it came.
+  var offers: [DHCPv6Offer] = []
+  /// Until when offers are collected; nil before the first SOLICIT.
+  var selectionEnds: Duration?
+  /// SOL_MAX_RT.
+  var solicitMaximum = Duration.seconds(3600)
+  /// What to ask for, with no claim to it.
+  var wishes: [IPv6Address] = []
+  var random: DHCPv6Random
+
+  /// A client that has no lease.
+  ///
+  /// - Parameters:
+  ///   - clientID: Who it is to servers; another one for each attachment, and the same one each time.
+  ///   - associationID: IAID.
+  ///   - seed: Of the random numbers in times and transaction IDs.
+  public init(
+    clientID: DUID, associationID: UInt32 = 1, settings: Settings = Settings(),
+    seed: UInt64 = .random(in: .min ... .max)
+  ) {
+    self.clientID = clientID
+    self.associationID = associationID
+    self.settings = settings
+    random = DHCPv6Random(seed: seed)
+  }
+
+  /// When ``advance(to:)`` is to be called, if nothing arrives before; nil: no need.
+  public var nextDeadline: Duration? {
+    var deadline = exchange?.deadline
+    func consider(_ time: Duration?) {
+      if let time { deadline = min(deadline ?? time, time) }
+    }
+    switch state {
+    case .soliciting: if !offers.isEmpty { consider(selectionEnds) }
+    case .bound:
+      consider(lease?.renewAt)
+      consider(lease?.rebindAt)
+    case .renewing: consider(lease?.rebindAt)
+    default: break
+    }
+    consider(lease?.nextExpiry)
+    return deadline
+  }
+
+  /// Begins to look for an address.
+  ///
+  /// - Parameter wishes: Addresses to ask for; a server need not care.
+  public mutating func start(at now: Duration, wishing wishes: [IPv6Address] = []) -> [Action] {
+    self.wishes = wishes
+    lease = nil
+    return solicit(at: now)
+  }
+
+  /// Goes on with a lease from before.
+  public mutating func resume(
+    _ lease: DHCPv6Lease, at now: Duration, verifying verification: Verification = .none
+  ) -> [Action] {
+    self.lease = lease
+    state = .bound
+    exchange = nil
+    switch verification {
+    case .none: break
+    case .confirm:
+      begin(.confirm, .confirming, options: [association(lease.addresses.map(\.address))], at: now)
+    case .rebind:
+      begin(.rebind, .rebinding, options: asking(for: lease.addresses.map(\.address)), at: now)
+    }
+    return advance(to: now)
+  }
+
+  /// Does what is due at `now`.
+  public mutating func advance(to now: Duration) -> [Action] {
+    var actions: [Action] = []
+    expire(at: now, &actions)
+    if state == .soliciting, let ends = selectionEnds, ends <= now { requestBest(at: now) }
+    if let exchange, exchange.isOver(at: now) { giveUp(at: now, &actions) }
+    if let lease {
+      if [.bound, .renewing].contains(state), let time = lease.rebindAt, time <= now {
+        begin(.rebind, .rebinding, options: asking(for: lease.addresses.map(\.address)), at: now)
+      } else if state == .bound, let time = lease.renewAt, time <= now {
+        let server = DHCPv6Option.serverID(lease.serverID)
+        begin(
+          .renew, .renewing, options: [server] + asking(for: lease.addresses.map(\.address)), at: now,
+          limit: lease.rebindAt.map { $0 - now })
+      }
+    }
+    sendWhatIsDue(at: now, &actions)
+    return actions
+  }
+
+  private mutating func sendWhatIsDue(at now: Duration, _ actions: inout [Action]) {
+    guard var exchange, exchange.next <= now else { return }
+    var jitter = Double.random(in: -0.1...0.1, using: &random)
+    let isFirstSolicit = exchange.kind == .solicit && exchange.count == 0
+    // Who collects offers does it for a second at least (section 18.2.1).
+    if isFirstSolicit { jitter = jitter.magnitude }
+    let message = exchange.message(at: now, random: jitter)
+    self.exchange = exchange
+    if isFirstSolicit { selectionEnds = settings.selectionTime.map { now + $0 } ?? exchange.next }
+    record.sent(message.kind, at: now)
+    actions.append(.send(message))
+  }
+
+  /// Gives the addresses back. The caller takes them from the interface before it sends.
+  public mutating func release(at now: Duration) -> [Action] {
+    giveBack(.release, .releasing, lease?.addresses.map(\.address) ?? [], at: now)
+  }
+
+  /// Says that somebody else on the link has these addresses, and then looks for others.
+  public mutating func decline(_ addresses: [IPv6Address], at now: Duration) -> [Action] {
+    giveBack(.decline, .declining, addresses, at: now)
+  }
+
+  private mutating func giveBack(
+    _ kind: DHCPv6Message.Kind, _ state: State, _ addresses: [IPv6Address], at now: Duration
+  ) -> [Action] {
+    let server = lease?.serverID
+    lease = nil
+    offers = []
+    wishes = []
+    guard let server, !addresses.isEmpty else {
+      exchange = nil
+      self.state = .finished
+      return [.finished]
+    }
+    begin(kind, state, options: [.serverID(server), association(addresses)], at: now)
+    return advance(to: now)
+  }
+}
+
+/// What a server would give.
+struct DHCPv6Offer: Sendable, Hashable {
+  var serverID: DUID
+  var preference: UInt8
+  var addresses: [IPv6Address]
+}
+
+/// Random numbers that a seed determines (SplitMix64). They spread load and tell answers apart; they are no secret.
+struct DHCPv6Random: RandomNumberGenerator, Sendable {
+  private var state: UInt64
+
+  init(seed: UInt64) { state = seed }
+
+  mutating func next() -> UInt64 {
+    state &+= 0x9e37_79b9_7f4a_7c15
+    var z = state
+    z = (z ^ z >> 30) &* 0xbf58_476d_1ce4_e5b9
+    z = (z ^ z >> 27) &* 0x94d0_49bb_1331_11eb
+    return z ^ z >> 31
+  }
+}
