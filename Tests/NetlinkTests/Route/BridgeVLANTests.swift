@@ -5,16 +5,7 @@ import Testing
 @testable import Netlink
 
 @Suite(.requiresRoot) struct BridgeVLANTests {
-  /// Kernels without CONFIG_BRIDGE_VLAN_FILTERING refuse a bridge that filters.
-  private static let kernelFilters: Bool =
-    (try? inNewNetworkNamespace {
-      var socket = try RouteSocket()
-      try socket.perform(
-        .createLink(LinkSpecification(name: "br0", kind: .bridge(.init { $0.vlanFiltering = true }))))
-      return true
-    }) ?? false
-
-  @Test(.enabled(if: kernelFilters, "this kernel has no bridge VLAN filtering"))
+  @Test(.requiresKernel(.bridgeVLANFiltering))
   func membershipsAreAddedReadAndDeleted() throws {
     try inNewNetworkNamespace {
       var socket = try RouteSocket()

@@ -6,13 +6,6 @@ import Testing
 /// `vlan`, `vlanTrunk`, `preserveDefaultVlan`: as the kernel's own tool shows them.
 @Suite("bridge with VLANs", .requiresRoot)
 struct BridgeVLANTests {
-  /// Kernels without CONFIG_BRIDGE_VLAN_FILTERING refuse a bridge that filters.
-  private static let kernelFilters: Bool =
-    (try? inNewNetworkNamespace {
-      try shell("ip link add br0 type bridge vlan_filtering 1")
-      return true
-    }) ?? false
-
   private func memberships(of port: String) throws -> Set<String> {
     let lines = try shell("bridge -compressvlans vlan show dev \(port)").split(separator: "\n").dropFirst()
     return Set(
@@ -23,7 +16,7 @@ struct BridgeVLANTests {
 
   @Test(
     "A port's VLANs are those of the configuration",
-    .enabled(if: kernelFilters, "this kernel has no bridge VLAN filtering"),
+    .requiresKernel(.bridgeVLANFiltering),
     arguments: [
       (#""vlan":100"#, Set(["100 PVID Egress Untagged"])),
       (#""vlan":100,"preserveDefaultVlan":true"#, Set(["1 Egress Untagged", "100 PVID Egress Untagged"])),
@@ -52,7 +45,7 @@ struct BridgeVLANTests {
 
   @Test(
     "The gateway of a VLAN is an interface of its own, and goes with the last container",
-    .enabled(if: kernelFilters, "this kernel has no bridge VLAN filtering"))
+    .requiresKernel(.bridgeVLANFiltering))
   func gateway() throws {
     try TestHost.run { host in
       for name in ["c1", "c2"] { try host.makeContainer(name) }
@@ -71,7 +64,7 @@ struct BridgeVLANTests {
 
   @Test(
     "Where the kernel has no VLAN filtering, ADD says so and leaves nothing",
-    .enabled(if: !kernelFilters, "this kernel has bridge VLAN filtering"))
+    .requiresKernel(without: .bridgeVLANFiltering))
   func kernelWithout() throws {
     try TestHost.run { host in
       try host.makeContainer()
