@@ -2,27 +2,34 @@ import CNI
 import NetworkAddresses
 
 extension PluginCall {
-  /// The hardware address the caller asks for: `runtimeConfig.mac`, else `args.cni.mac`, else `MAC` of `CNI_ARGS`.
+  /// The hardware address the caller asks for: `runtimeConfig.mac`, else `args.cni.mac`, else `MAC` of `CNI_ARGS`, else
+  /// the value of the plugin's own `key`.
   ///
   /// - Throws: code 7 or, for `CNI_ARGS`, 4: for what is not an address, or not one that an interface can have.
-  public func requestedMAC() throws(CNIError) -> MACAddress? {
+  public func requestedMAC(elseKey key: String? = nil) throws(CNIError) -> MACAddress? {
     try arguments.validate(known: Self.conventionalArguments)
     let keys = try configuration.object()
     for holder in [try keys.object("runtimeConfig"), try keys.object("args")?.object("cni")] {
-      guard let holder, let mac = try holder.macAddress("mac") else { continue }
-      if let reason = Self.unusable(mac) {
-        throw holder.failure(
-          "mac", reason, remedy: "use an address of a single host, such as 02:00:5e:10:00:01")
-      }
-      return mac
+      if let holder, let mac = try Self.usableMAC("mac", of: holder) { return mac }
     }
-    guard let text = arguments["MAC"] ?? arguments["mac"], !text.isEmpty else { return nil }
+    guard let text = arguments["MAC"] ?? arguments["mac"], !text.isEmpty else {
+      guard let key else { return nil }
+      return try Self.usableMAC(key, of: keys)
+    }
     guard let mac = MACAddress(text) else {
       throw CNIError(
         .invalidEnvironment, "CNI_ARGS: MAC=\(text) is not a hardware address",
         details: "write it as six pairs of hexadecimal digits, for example 02:00:5e:10:00:01")
     }
     if let reason = Self.unusable(mac) { throw CNIError(.invalidEnvironment, "CNI_ARGS: MAC: " + reason) }
+    return mac
+  }
+
+  private static func usableMAC(_ key: String, of keys: ConfigurationObject) throws(CNIError) -> MACAddress? {
+    guard let mac = try keys.macAddress(key) else { return nil }
+    if let reason = unusable(mac) {
+      throw keys.failure(key, reason, remedy: "use an address of a single host, such as 02:00:5e:10:00:01")
+    }
     return mac
   }
 

@@ -14,6 +14,9 @@ public struct PluginCall: Sendable {
 
   /// `CNI_COMMAND`.
   public var command: Command { request.command }
+  /// Whether the command only removes (DEL, GC). Then a mistake in a key that says how to make something must not keep
+  /// anything from being removed.
+  public var onlyRemoves: Bool { command == .del || command == .gc }
   /// `CNI_CONTAINERID`; empty for GC and STATUS.
   public var containerID: String { request.containerID }
   /// `CNI_IFNAME`; empty for GC and STATUS.

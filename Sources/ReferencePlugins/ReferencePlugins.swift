@@ -37,6 +37,7 @@ public enum ReferencePlugins {
   }
 
   private static let programs = [
-    Program(Bridge.self), Program(HostLocal.self), Program(Loopback.self), Program(Static.self),
+    Program(Bridge.self), Program(HostLocal.self), Program(Loopback.self), Program(Macvlan.self),
+    Program(Static.self),
   ]
 }

@@ -36,17 +36,34 @@ extension InterfacePlugin {
       for position in result.ips.indices { result.ips[position].interface = link.position }
       try complete(&result, link: link)
       if settings.hasKernelInterface {
-        try ContainerConfiguration(link: link, result: result, settings: settings).apply(in: attachment)
+        try explainingRefusal(of: link) {
+          try ContainerConfiguration(link: link, result: result, settings: settings).apply(in: attachment)
+        }
       }
     } else if settings.hasKernelInterface, !settings.leavesInterfaceDown {
-      _ = try attachment.inContainer {
-        try $0.perform(.changeLink(.index(link.index), LinkChange(isUp: true)))
+      try explainingRefusal(of: link) {
+        _ = try attachment.inContainer {
+          try $0.perform(.changeLink(.index(link.index), LinkChange(isUp: true)))
+        }
       }
     }
     try connect(link, result: &result, in: attachment)
     if !result.ips.isEmpty { announce(link, in: attachment) }
     if !settings.dns.isEmpty { result.dns = settings.dns }
     return result
+  }
+
+  /// Says what `EADDRINUSE` means. An IP address that is taken comes with the kernel's words; without, it is the hardware
+  /// address, which interfaces on one link cannot share.
+  private func explainingRefusal(of link: CreatedLink, _ body: () throws -> Void) throws {
+    do {
+      try body()
+    } catch let error as NetlinkError where error.errno == .addressInUse && error.message == nil {
+      throw CNIError(
+        .internalError, error.description,
+        details: "another interface on the same link has the hardware address "
+          + (link.mac.map(\.description) ?? ""))
+    }
   }
 
   /// Tells the neighbours who has the addresses now: another container may have had them a moment ago.

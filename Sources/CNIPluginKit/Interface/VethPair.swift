@@ -55,15 +55,11 @@ public struct VethPair {
   private static func requireFree(
     _ name: String, owner: Owner, hostName: String, in attachment: InterfaceAttachment
   ) throws {
-    guard try attachment.inContainer({ try $0.find(.name(name)) }) != nil else {
-      let taken = try attachment.host.link(named: hostName)
-      guard owner.owns(taken.alias ?? "", limit: OwnedLinks.aliasLimit) else { return }
-      throw CNIError(
-        .internalError, "\(hostName) on the host already belongs to this attachment (\(owner))",
-        details: "an earlier ADD was not followed by a DEL; call DEL first")
-    }
+    try ContainerLink.requireFree(name, in: attachment)
+    let taken = try attachment.host.link(named: hostName)
+    guard owner.owns(taken.alias ?? "", limit: OwnedLinks.aliasLimit) else { return }
     throw CNIError(
-      .internalError, "the container already has an interface \(name)",
-      details: "call DEL for it first, or choose another CNI_IFNAME")
+      .internalError, "\(hostName) on the host already belongs to this attachment (\(owner))",
+      details: "an earlier ADD was not followed by a DEL; call DEL first")
   }
 }

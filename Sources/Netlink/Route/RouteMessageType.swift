@@ -16,6 +16,8 @@ enum RouteMessageType {
   static let newRule: UInt16 = 32
   static let deleteRule: UInt16 = 33
   static let getRule: UInt16 = 34
+  static let newNamespaceID: UInt16 = 88
+  static let getNamespaceID: UInt16 = 90
   static let newLinkProperty: UInt16 = 108
   static let deleteLinkProperty: UInt16 = 109
 }

@@ -37,6 +37,11 @@ public enum RouteRequest: Hashable, Sendable {
   case addNeighbour(Neighbour, replace: Bool = false)
   /// `ENOENT` if it is not there.
   case deleteNeighbour(Neighbour)
+  /// Answered with `RouteReply.namespaceID`: the number by which this namespace knows the one that the descriptor
+  /// refers to.
+  case getNamespaceID(descriptor: Int32)
+  /// Gives that namespace the next number that is free. `EEXIST` if it has one.
+  case assignNamespaceID(descriptor: Int32)
 
   /// The bytes of the message.
   public func encoded(sequence: UInt32 = 0) -> [UInt8] {
@@ -101,12 +106,22 @@ public enum RouteRequest: Hashable, Sendable {
       message(T.newNeighbour, creating(replace)) { neighbour.encode(into: &$0) }
     case .deleteNeighbour(let neighbour):
       message(T.deleteNeighbour, change) { neighbour.encode(into: &$0) }
+    case .getNamespaceID(let descriptor):
+      message(T.getNamespaceID, .request) { $0.namespaceIDHeader(descriptor: descriptor) }
+    case .assignNamespaceID(let descriptor):
+      message(T.newNamespaceID, change) {
+        $0.namespaceIDHeader(descriptor: descriptor)
+        $0.attribute(NamespaceIDAttribute.id, Int32(-1))
+      }
     }
   }
 
   /// When it is over.
   var completion: NetlinkCompletion {
-    if case .getLink = self { .answer } else { .acknowledgement }
+    switch self {
+    case .getLink, .getNamespaceID: .answer
+    default: .acknowledgement
+    }
   }
 
   /// What it is for, in errors.
@@ -135,6 +150,8 @@ public enum RouteRequest: Hashable, Sendable {
       NetlinkOperation("add neighbour \(neighbour.text) to link", index: neighbour.interface)
     case .deleteNeighbour(let neighbour):
       NetlinkOperation("delete neighbour \(neighbour.text) of link", index: neighbour.interface)
+    case .getNamespaceID: "look up the number of a network namespace"
+    case .assignNamespaceID: "give a number to a network namespace"
     }
   }
 }
@@ -145,6 +162,8 @@ public enum RouteReply: Hashable, Sendable {
   case done
   /// The link that was asked for.
   case link(Link)
+  /// The number that was asked for; nil if there is none.
+  case namespaceID(Int32?)
 
   /// The link, if one was asked for.
   public var link: Link? {

@@ -1,4 +1,5 @@
 import Glibc
+import NetworkAddresses
 
 extension RouteSocket {
   /// The link, or nil if there is none.
@@ -46,5 +47,32 @@ extension RouteSocket {
     } catch  where error.isNotFound {
       return false
     }
+  }
+
+  /// Whether the kernel has links of that kind, or can load what makes them. Nothing is created: a link of the name `.`
+  /// there cannot be, but first comes the question what would make it.
+  public mutating func supports(_ kind: LinkKind) throws(NetlinkError) -> Bool {
+    do {
+      try perform(.createLink(LinkSpecification(name: ".", kind: kind)))
+    } catch {
+      switch error.errno.rawValue {
+      case EOPNOTSUPP: return false
+      case EINVAL: break
+      default: throw error
+      }
+    }
+    return true
+  }
+
+  /// The interface of the default route: of the main table, of IPv4 if it has one, else of IPv6; of several, of the one
+  /// that is taken first. nil if there is none.
+  public mutating func defaultRouteInterface() throws(NetlinkError) -> Int32? {
+    for family in [AddressFamily.ipv4, .ipv6] {
+      let route = try routes(family: family, table: Route.mainTable)
+        .filter { $0.destination.isDefault && $0.type ?? .unicast == .unicast }
+        .min { $0.priority ?? 0 < $1.priority ?? 0 }
+      if let interface = route?.interface ?? route?.nextHops.first?.interface { return interface }
+    }
+    return nil
   }
 }

@@ -37,7 +37,11 @@ public struct RouteSocket: ~Copyable, Sendable {
     let answers = try socket.perform(builder, first: first, awaiting: awaiting) { requests[$0].operation }
     var replies = [RouteReply](repeating: .done, count: requests.count)
     for answer in answers {
-      if let link = Link(answer) { replies[Int(answer.sequence - first)] = .link(link) }
+      if let link = Link(answer) {
+        replies[Int(answer.sequence - first)] = .link(link)
+      } else if let reply = RouteReply(namespaceID: answer) {
+        replies[Int(answer.sequence - first)] = reply
+      }
     }
     return replies
   }

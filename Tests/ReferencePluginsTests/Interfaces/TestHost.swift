@@ -33,14 +33,15 @@ struct TestHost {
       """
   }
 
-  /// Calls a plugin.
+  /// Calls a plugin: the one that the configuration names, unless `type` says otherwise.
   @discardableResult
   func call(
-    _ command: Command, _ configuration: String, type: String = "bridge", container: String = "c1",
+    _ command: Command, _ configuration: String, type: String? = nil, container: String = "c1",
     namespace: String = "/run/netns/c1", interface: String = "eth0", arguments: String = ""
   ) throws -> PluginReply {
-    try runner.run(
-      type,
+    let named = (try? JSONValue.parse(configuration))?["type"]?.string
+    return try runner.run(
+      type ?? named ?? "bridge",
       PluginRequest(
         command: command, containerID: container, namespace: namespace, interfaceName: interface,
         arguments: arguments, path: runner.path, configuration: Array(configuration.utf8)))

@@ -27,6 +27,8 @@ public struct LinkSpecification: Hashable, Sendable {
   public var master: Int32?
   /// Index of the link it stands on (`IFLA_LINK`).
   public var link: Int32?
+  /// The namespace that `link` is in, as that of the socket counts others (`IFLA_LINK_NETNSID`); nil: the socket's own.
+  public var linkNamespaceID: Int32?
   /// A descriptor of the network namespace it is created in; nil: that of the socket.
   public var namespace: Int32?
   /// Whether it is switched on. Not for the other end of a pair.
@@ -36,7 +38,7 @@ public struct LinkSpecification: Hashable, Sendable {
   public init(
     name: String, kind: LinkKind? = nil, index: Int32? = nil, mtu: UInt32? = nil, mac: MACAddress? = nil,
     transmitQueueLength: UInt32? = nil, group: UInt32? = nil, master: Int32? = nil, link: Int32? = nil,
-    namespace: Int32? = nil, isUp: Bool = false
+    linkNamespaceID: Int32? = nil, namespace: Int32? = nil, isUp: Bool = false
   ) {
     self.name = name
     self.kind = kind
@@ -47,6 +49,7 @@ public struct LinkSpecification: Hashable, Sendable {
     self.group = group
     self.master = master
     self.link = link
+    self.linkNamespaceID = linkNamespaceID
     self.namespace = namespace
     self.isUp = isUp
   }
@@ -54,7 +57,6 @@ public struct LinkSpecification: Hashable, Sendable {
   /// Header and attributes, without the message around them: a link's body, or the value of one end of a pair.
   func encode(into builder: inout MessageBuilder) {
     builder.linkHeader(index: index ?? 0, flags: isUp ? .up : [], change: isUp ? .up : [])
-    builder.attribute(LinkAttribute.link, ifPresent: link)
     builder.attribute(LinkAttribute.mtu, ifPresent: mtu)
     if let mac { builder.attribute(LinkAttribute.address, mac) }
     builder.attribute(LinkAttribute.transmitQueueLength, ifPresent: transmitQueueLength)
@@ -63,6 +65,8 @@ public struct LinkSpecification: Hashable, Sendable {
     builder.attribute(LinkAttribute.group, ifPresent: group)
     builder.attribute(LinkAttribute.master, ifPresent: master)
     builder.attribute(LinkAttribute.namespaceDescriptor, ifPresent: namespace)
+    builder.attribute(LinkAttribute.linkNamespaceID, ifPresent: linkNamespaceID)
+    builder.attribute(LinkAttribute.link, ifPresent: link)
     if !name.isEmpty { builder.attribute(LinkAttribute.name, string: name) }
     kind?.encode(into: &builder)
   }

@@ -21,6 +21,7 @@ ip link add br0 index 10 type bridge
 ip link add v0 index 11 type veth peer name v1 index 12
 ip link set v0 master br0
 for link in lo br0 v0 v1; do ip link set $link up; done
+ip link add link v1 name m1 index 13 type macvlan mode bridge
 ip addr add 192.0.2.1/24 dev v0
 trace=$1
 shift

@@ -1,0 +1,133 @@
+import CNI
+import LinuxNetworking
+import NetworkAddresses
+import Netlink
+
+/// A link that is made in the container's namespace, on another one or on none.
+///
+/// It is born there, in one request and under its final name: at no time is there anything that only its maker
+/// could remove.
+public struct ContainerLink: Sendable {
+  /// What it is.
+  public var kind: LinkKind
+  /// What it stands on; `nil` for a link that stands by itself.
+  public var parent: ParentLink?
+  /// Its hardware address; `nil` for one that the kernel chooses.
+  public var mac: MACAddress?
+
+  /// A link of that kind.
+  public init(_ kind: LinkKind, on parent: ParentLink? = nil, mac: MACAddress? = nil) {
+    self.kind = kind
+    self.parent = parent
+    self.mac = mac
+  }
+
+  // MARK: ADD
+
+  /// Makes the link, still down.
+  ///
+  /// - Throws: `CNIError` when the container has an interface of that name, the parent is missing or does not suit,
+  ///   or the kernel has no such links; `NetlinkError`, `EEXIST` only for what collides otherwise (a VLAN).
+  public func create(in attachment: InterfaceAttachment) throws -> CreatedLink {
+    let call = attachment.call
+    let name = call.interfaceName
+    let parent = try parent?.find(in: attachment)
+    let specification = LinkSpecification(
+      name: name, kind: kind, mtu: self.parent?.mtu, mac: mac, link: parent?.index)
+    do {
+      try create(specification, in: attachment)
+    } catch let error as NetlinkError {
+      throw try explained(error, on: parent, in: &attachment.host)
+    }
+    attachment.undo.register("creation of the interface") { [unowned attachment] in
+      _ = try attachment.inContainer { try $0.deleteIfPresent(.name(name)) }
+    }
+    let link = try attachment.inContainer { socket in
+      let link = try socket.link(named: name)
+      guard let mac, link.mac != mac else { return link }
+      // A macvlan that takes its master over is born with the master's address, and gives it another one when asked.
+      try socket.perform(.changeLink(.index(link.index), LinkChange(mac: mac)))
+      return try socket.link(index: link.index)
+    }
+    return CreatedLink(
+      interfaces: [Interface(name: name, mac: link.mac?.description, sandbox: call.namespacePath)],
+      position: 0, index: link.index, mac: link.mac)
+  }
+
+  private func create(_ link: LinkSpecification, in attachment: InterfaceAttachment) throws {
+    var link = link
+    let isOnHost = parent.map { !$0.isInContainer } ?? false
+    if isOnHost {
+      link.namespace = attachment.namespace.descriptor
+      if try attachment.host.createIfAbsent(link) { return }
+    } else {
+      if try attachment.inContainer({ try $0.createIfAbsent(link) }) { return }
+    }
+    try Self.requireFree(link.name, in: attachment)
+    // Something else is in the way. Kernels before 6.14 mind an interface of that name on the host, where almost every
+    // host has an eth0. Asked from within the container, and told where the parent is, they do not.
+    try attachment.inContainer { socket in
+      if isOnHost {
+        link.namespace = nil
+        link.linkNamespaceID = try socket.ensureNamespaceID(of: attachment.hostNamespace.descriptor)
+      }
+      try socket.perform(.createLink(link))
+    }
+  }
+
+  /// Checks that the container has no interface of that name.
+  ///
+  /// - Throws: `CNIError` when it has.
+  static func requireFree(_ name: String, in attachment: InterfaceAttachment) throws {
+    guard try attachment.inContainer({ try $0.find(.name(name)) }) != nil else { return }
+    throw CNIError(
+      .internalError, "the container already has an interface \(name)",
+      details: "call DEL for it first, or choose another CNI_IFNAME")
+  }
+
+  private func explained(
+    _ error: NetlinkError, on parent: Link?, in host: inout RouteSocket
+  ) throws -> any Error {
+    if error.isUnsupported, try !host.supports(kind) { return lacksKind }
+    guard let parent, let details = ParentLink.details(for: error, kind: kind, on: parent) else {
+      return error
+    }
+    return CNIError(.internalError, error.description, details: details)
+  }
+
+  private var lacksKind: CNIError {
+    CNIError(
+      .internalError, "this kernel has no \(kind.name) interfaces",
+      details:
+        "load its module \(kind.moduleName) (`modprobe \(kind.moduleName)`), or run a kernel that has it")
+  }
+
+  // MARK: CHECK
+
+  /// Checks that `link` is of this kind, and stands where it should.
+  ///
+  /// - Throws: `CNIError`; `NetlinkError`.
+  public func verify(_ link: Link, in attachment: InterfaceAttachment) throws {
+    guard link.kind == kind.name else {
+      throw CNIError(
+        .internalError, "\(link.name) is a \(link.kind ?? "device"), ADD made a \(kind.name) of that name")
+    }
+    try parent?.verify(link, in: attachment)
+  }
+
+  // MARK: STATUS
+
+  /// Checks that the kernel has such links, and that there is what they stand on.
+  ///
+  /// - Throws: `CNIError` with code 50, or 51 when the parent is down; `NetlinkError`.
+  public func checkRequirements() throws {
+    var host = try RouteSocket()
+    guard try host.supports(kind) else { throw lacksKind }
+    try parent?.checkRequirements(in: &host)
+  }
+}
+
+extension LinkKind {
+  /// The kernel's module that brings it.
+  fileprivate var moduleName: String { name == "vlan" ? "8021q" : name }
+}
