@@ -25,7 +25,7 @@ from pathlib import Path
 import documented
 import protocol
 import scenarios as catalogue
-from host import Container, Host, Side, enter_private_namespaces, inside, ip, own_state
+from host import Container, Host, Side, enter_private_namespaces, inside, ip, kernel_has, own_state
 from state import Snapshot, canonical_result, differences, packet_rules
 
 WORLD4, WORLD6 = "198.51.100", "2001:db8:51"
@@ -157,8 +157,11 @@ def run_tool(scenario, version, side):
 
 def run_protocol(plugin, version, side):
     phases = {}
+    prepare = protocol.PLUGINS[plugin].prepare
     with Host([Container("c1", "lo" if plugin == "loopback" else "eth0")]) as host:
         container = host.containers[0]
+        if prepare:
+            prepare(host)
 
         def call(command, data, environment):
             return side.call(host, command, {"type": plugin}, container, raw=data, **environment)
@@ -173,6 +176,8 @@ def run_protocol(plugin, version, side):
                 phases[name] = outcome(answer, canonical_result(answer.json, Snapshot(host), host, {}))
                 # Not by DEL, which is on trial here: each case finds a host that nothing happened on.
                 host.reset()
+                if prepare:
+                    prepare(host)
     return phases
 
 
@@ -287,20 +292,52 @@ def live(task):
         return error
 
 
-def rows(versions, cnitool, quick):
+class Possible:
+    """Whether a scenario can be tried at all: both sides have the plugin, and the kernel its links."""
+
+    def __init__(self, go, ours, kind):
+        self.go, self.ours, self.kind = go, ours, kind
+        self.kernel = {}
+        self.left_out = Counter()
+
+    def __call__(self, scenario):
+        """`kind`, if given, narrows the choice to scenarios whose kernel needs are listed there."""
+        if self.kind is not None and not set(scenario.needs) & set(self.kind):
+            return False
+        reason = self.reason(scenario)
+        if reason:
+            self.left_out[reason] += 1
+        return not reason
+
+    def reason(self, scenario):
+        for need in scenario.needs:
+            if need not in self.kernel:
+                self.kernel[need] = kernel_has(need)
+            if not self.kernel[need]:
+                return f"this kernel has no {need}"
+        for side in (self.go, self.ours):
+            if not Path(side.directory, scenario.plugin).exists():
+                return f"{side.name} has no {scenario.plugin}"
+        return None
+
+
+def rows(versions, cnitool, quick, possible):
     """(mode, scenario, versions) for each line of the table. Between the ends, versions differ in shape only."""
     ends = [version for version in versions if version in (versions[0], "0.3.1", "0.4.0", versions[-1])]
     if quick:
         ends = [version for version in ends if version in ("0.4.0", versions[-1])]
 
     for plugin in protocol.PLUGINS:
-        yield "protocol", plugin, ends
-    for scenario in catalogue.ALL:
-        yield "direct", scenario.name, versions if scenario in catalogue.CROSSED or not quick else ends
+        if possible(protocol.PLUGINS[plugin]):
+            yield "protocol", plugin, ends
+    scenarios = [scenario for scenario in catalogue.ALL if possible(scenario)]
+    crossed = [scenario for scenario in catalogue.CROSSED if possible(scenario)]
+    for scenario in scenarios:
+        yield "direct", scenario.name, versions if scenario in crossed or not quick else ends
     if cnitool:
-        for scenario in catalogue.ALL:
-            yield "cnitool", scenario.name, versions if scenario in catalogue.CROSSED and not quick else ends
-    for scenario in catalogue.CROSSED:
+        for scenario in scenarios:
+            yield "cnitool", scenario.name, versions if scenario in crossed and not quick else ends
+    for scenario in crossed:
         yield "go, then ours", scenario.name, ends
         yield "ours, then go", scenario.name, ends
 
@@ -312,6 +349,7 @@ def main():
     parser.add_argument("--cnitool", help="default: the one of ours; without one, that part is left out")
     parser.add_argument("--only", default="", help="lines of the table that contain this")
     parser.add_argument("--versions", help="default: all that both know")
+    parser.add_argument("--needs", help="only scenarios that need one of these link kinds: ipvlan,vlan,dummy")
     parser.add_argument("--jobs", type=int, default=2 * os.cpu_count(), help="scenarios at a time")
     parser.add_argument("--quick", action="store_true", help="fewer versions where only the caller differs")
     parser.add_argument("-v", "--verbose", action="store_true", help="show all differences of a failed comparison")
@@ -323,6 +361,7 @@ def main():
             print(f"there is no {path}\n\n0 passed, 1 failed")
             sys.exit(1)
 
+    needs = options.needs.split(",") if options.needs else None
     options.ours, options.go = os.path.realpath(options.ours), os.path.realpath(options.go)
     enter_private_namespaces()
     directory = prepare_ours(options.ours)
@@ -333,7 +372,8 @@ def main():
     versions = common_versions(go, ours)
     if options.versions:
         versions = [version for version in versions if version in options.versions.split(",")]
-    table = [row for row in rows(versions, cnitool, options.quick) if options.only in f"{row[0]}: {row[1]}"]
+    possible = Possible(go, ours, needs)
+    table = [row for row in rows(versions, cnitool, options.quick, possible) if options.only in f"{row[0]}: {row[1]}"]
     tasks = [(mode, name, version, go, ours) for mode, name, chosen in table for version in chosen]
     print(f"{'':64}" + "".join(f"{version:>8}" for version in versions))
     with multiprocessing.Pool(options.jobs, initializer=own_state) as workers:
@@ -347,6 +387,8 @@ def main():
                 else:
                     marks[version] = report.compare(mode, name, version, *pair)
             print(f"{mode + ': ' + name:64}" + "".join(f"{mark:>8}" for mark in marks.values()), flush=True)
+    for reason, count in sorted(possible.left_out.items()):
+        print(f"Left out: {reason}, {count} lines")
     if not cnitool:
         print("There is no cnitool: nothing was called through it.")
     return report.close()

@@ -66,6 +66,14 @@ def ip(*arguments):
         raise OSError(f"ip {' '.join(arguments)}: {process.stderr.decode().strip()}")
 
 
+def kernel_has(kind):
+    """Whether the kernel makes links of that kind. Called in namespaces of our own."""
+    process = subprocess.run(["ip", "link", "add", "probe", "link", "lo", "type", kind, *(["id", "1"] if kind == "vlan" else [])],
+                             capture_output=True)
+    subprocess.run(["ip", "link", "delete", "probe"], capture_output=True)
+    return b"Unknown device type" not in process.stderr and b"not supported" not in process.stderr
+
+
 class Answer:
     """What one call of a plugin or of cnitool gave."""
 

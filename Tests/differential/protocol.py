@@ -2,19 +2,17 @@
 
 import json
 
-from scenarios import SIMPLE, bridge, ipam
+import scenarios
 
-PLUGINS = {
-    "loopback": {"type": "loopback"},
-    "bridge": bridge(SIMPLE),
-    "host-local": ipam(SIMPLE),
-    "static": ipam({"type": "static", "addresses": [{"address": "10.22.0.5/16"}]}),
-}
+# The first scenario of each plugin.
+PLUGINS = {}
+for scenario in scenarios.ALL:
+    PLUGINS.setdefault(scenario.plugin, scenario)
 
 
 def cases(plugin, version):
     """Yields (name, command, standard input, environment); None in the environment stands for an absent variable."""
-    config = {"cniVersion": version, "name": "differential", **PLUGINS[plugin]}
+    config = {"cniVersion": version, "name": "differential", **PLUGINS[plugin].config}
 
     def with_(**keys):
         return json.dumps({key: value for key, value in {**config, **keys}.items() if value is not None}).encode()

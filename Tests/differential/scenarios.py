@@ -1,43 +1,14 @@
-"""What is tried with both implementations. A scenario is a configuration and what happens around it."""
+"""What is tried with both implementations: the interface plugins of the first hour and the IPAM plugins."""
 
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable, Optional
 
-from host import Container, inside, ip
+import link_scenarios
+from scenario import (
+    MAC, SIMPLE, V4, V4_DEFAULT, V6, V6_DEFAULT, Scenario, file, host_local, in_container, in_host, ipam, several, static,
+)  # fmt: skip
 
-MAC = "02:11:22:33:44:55"
-V4_DEFAULT = {"dst": "0.0.0.0/0"}
-V6_DEFAULT = {"dst": "::/0"}
-
-
-@dataclass
-class Scenario:
-    name: str
-    config: dict
-    arguments: Optional[str] = None  # CNI_ARGS
-    capabilities: dict = field(default_factory=dict)  # runtimeConfig
-    interface: str = "eth0"
-    containers: int = 1
-    prepare: Optional[Callable] = None  # (host): before ADD
-    tamper: Optional[Callable] = None  # (host): between ADD and CHECK
-    world: bool = False  # is the outside reached, and what does it see?
-    keep_macs: tuple = ()
-
-    def make_containers(self):
-        return [Container(f"c{number + 1}", self.interface, self.arguments) for number in range(self.containers)]
-
-    def configuration(self, version):
-        config = {"cniVersion": version, "name": "differential", **self.config}
-        if self.capabilities:
-            config["runtimeConfig"] = self.capabilities
-        return config
-
-    def list(self, version):
-        plugin = dict(self.config)
-        if self.capabilities:
-            plugin["capabilities"] = {key: True for key in self.capabilities}
-        return {"cniVersion": version, "name": "differential", "plugins": [plugin]}
+LEASES = "/var/lib/cni/networks/differential"
+RESOLV = "/run/cni/resolv.conf"
 
 
 def bridge(ipam=None, **keys):
@@ -46,55 +17,6 @@ def bridge(ipam=None, **keys):
         config["ipam"] = ipam
     return config
 
-
-def host_local(*ranges, **keys):
-    return {"type": "host-local", "ranges": [[entry] if isinstance(entry, dict) else entry for entry in ranges], **keys}
-
-
-def static(*addresses, **keys):
-    return {"type": "static", "addresses": list(addresses), **keys}
-
-
-V4 = {"subnet": "10.22.0.0/16"}
-V6 = {"subnet": "fd00:22::/64"}
-SIMPLE = {"type": "host-local", "subnet": "10.22.0.0/16", "routes": [V4_DEFAULT]}
-
-
-def in_host(*command):
-    def prepare(host):
-        with inside(host.name):
-            ip(*command)
-
-    return prepare
-
-
-def in_container(*command):
-    def tamper(host):
-        with inside(host.containers[0].name):
-            ip(*command)
-
-    return tamper
-
-
-def several(*steps):
-    def prepare(host):
-        for step in steps:
-            step(host)
-
-    return prepare
-
-
-def file(path, content):
-    def prepare(_):
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content)
-
-    return prepare
-
-
-LEASES = "/var/lib/cni/networks/differential"
-RESOLV = "/run/cni/resolv.conf"
 
 LOOPBACK = [
     Scenario("loopback", {"type": "loopback"}, interface="lo"),
@@ -175,11 +97,6 @@ BRIDGE_ERRORS = [
 ]  # fmt: skip
 
 
-def ipam(config):
-    """An IPAM plugin called by itself: it gets the whole configuration, and is run by its own name."""
-    return {"type": config["type"], "ipam": config}
-
-
 HOST_LOCAL = [
     Scenario("host-local", ipam(SIMPLE)),
     Scenario("host-local, three containers", ipam(SIMPLE), containers=3),
@@ -253,5 +170,5 @@ STATIC = [
     Scenario("static, no ipam", {"type": "static"}),
 ]  # fmt: skip
 
-ALL = LOOPBACK + BRIDGE + BRIDGE_ERRORS + HOST_LOCAL + STATIC
-CROSSED = LOOPBACK[:1] + BRIDGE + [scenario for scenario in HOST_LOCAL + STATIC if "," not in scenario.name]
+ALL = LOOPBACK + BRIDGE + BRIDGE_ERRORS + link_scenarios.GOOD + link_scenarios.ERRORS + HOST_LOCAL + STATIC
+CROSSED = LOOPBACK[:1] + BRIDGE + link_scenarios.GOOD + [scenario for scenario in HOST_LOCAL + STATIC if "," not in scenario.name]

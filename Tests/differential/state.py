@@ -92,9 +92,7 @@ class Namespace:
         self.macs = {link["ifname"]: link.get("address") for link in links}
         self.state = {
             "links": {link["ifname"]: self.link(link) for link in links},
-            "routes": sorted(
-                (cleaned(route) for route in routes if not follows_address(route)),
-                key=lambda route: json.dumps(route, sort_keys=True)),
+            "routes": [cleaned(route) for route in routes if not follows_address(route)],
             "settings": settings,
         }
 
@@ -147,7 +145,12 @@ class Snapshot:
             "containers": {name: space.state for name, space in self.containers.items()},
             "leases": leases(),
         }
-        return renamed(value, names)
+        value = renamed(value, names)
+        # Sorted once the names are comparable.
+        for space in (value["host"], *value["containers"].values()):
+            if space:
+                space["routes"].sort(key=lambda route: json.dumps(route, sort_keys=True))
+        return value
 
 
 def renamed(value, names):
@@ -170,6 +173,8 @@ def canonical_result(result, snapshot, host, names, keep_macs=()):
     if not isinstance(result, dict):
         return result
     result = json.loads(json.dumps(result))
+    if result.get("cniVersion") == "1.0.0" and result.get("dns") == {}:
+        del result["dns"]  # the Go library wrote it until 1.2, and no longer does
     spaces = {container.path: snapshot.containers[container.name] for container in host.containers}
     for interface in result.get("interfaces") or []:
         mac = interface.get("mac")
