@@ -57,13 +57,17 @@ extension EmbeddedPlugin {
 
 extension Plugin {
   /// What is wrong with a configuration, as an ADD would find it, without doing anything; `nil` if nothing is.
-  public static func problem(in configuration: JSONValue) -> CNIError? {
+  ///
+  /// - Parameter keys: Takes note of the keys that the plugin asks for.
+  public static func problem(in configuration: JSONValue, recording keys: KeyRecord? = nil) -> CNIError? {
     var request = PluginRequest(
       command: .add, containerID: "none", namespace: "/proc/self/ns/net", interfaceName: "none")
     request.setConfiguration(configuration)
     do {
       let environment = PluginEnvironment(runner: PluginRunner(path: []))
-      _ = try Self(PluginCall(request, environment: environment, supportedVersions: supportedVersions))
+      _ = try Self(
+        PluginCall(
+          request, environment: environment, supportedVersions: supportedVersions, recording: keys))
       return nil
     } catch {
       return CNIError(describing: error)

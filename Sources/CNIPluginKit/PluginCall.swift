@@ -36,12 +36,14 @@ public struct PluginCall: Sendable {
   /// - Throws: `CNIError` with code 4 (a variable is missing or invalid), 6 (the configuration is not JSON),
   ///   7 (it lacks something) or 1 (its version is not supported, or does not have the command).
   public init(
-    _ request: PluginRequest, environment: PluginEnvironment, supportedVersions: [SpecVersion]
+    _ request: PluginRequest, environment: PluginEnvironment, supportedVersions: [SpecVersion],
+    recording keys: KeyRecord? = nil
   ) throws(CNIError) {
     try Self.validateVariables(request)
     self.request = request
     self.environment = environment
-    configuration = try request.parsedConfiguration()
+    let parsed = try request.parsedConfiguration()
+    configuration = if let keys { parsed.recording(in: keys) } else { parsed }
     arguments = try CNIArguments(parsing: request.arguments)
     guard !configuration.name.isEmpty else {
       throw CNIError(

@@ -20,18 +20,22 @@ public enum ReferencePlugins {
 
   /// What is wrong with a configuration for the plugin of that type, as an ADD would find it; `nil` if nothing is, or if
   /// there is no such plugin here.
-  public static func problem(in configuration: JSONValue, for type: String) -> CNIError? {
-    programs.first { $0.embedded.type == type }?.problem(configuration)
+  ///
+  /// - Parameter keys: Takes note of the keys that the plugin asks for.
+  public static func problem(
+    in configuration: JSONValue, for type: String, recording keys: KeyRecord? = nil
+  ) -> CNIError? {
+    programs.first { $0.embedded.type == type }?.problem(configuration, keys)
   }
 
   private struct Program: Sendable {
     let embedded: EmbeddedPlugin
-    let problem: @Sendable (JSONValue) -> CNIError?
+    let problem: @Sendable (JSONValue, KeyRecord?) -> CNIError?
     let run: @Sendable (_ version: String) -> Int32
 
     init<P: Plugin>(_ plugin: P.Type) {
       embedded = EmbeddedPlugin(plugin)
-      problem = { plugin.problem(in: $0) }
+      problem = { plugin.problem(in: $0, recording: $1) }
       run = { PluginMain.run(plugin, embedded: ReferencePlugins.all, version: $0) }
     }
   }

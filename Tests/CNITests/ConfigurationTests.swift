@@ -225,10 +225,18 @@ private typealias Attachment = CNI.Attachment
 
   @Test func unknownKeysOfAPlugin() throws {
     let json = try JSONValue.parse(
-      #"{"name":"n","type":"x","mtuu":1,"mtu":2,"args":{"cni":{}},"ipam":{"type":"y"}}"#)
-    let object = try PluginConfiguration(json: json).object(recordingKeys: true)
+      #"{"name":"n","type":"x","mtuu":1,"colour":2,"isGatewya":true,"args":{"cni":{}},"ipam":{"type":"y","subnett":3}}"#
+    )
+    let record = KeyRecord()
+    let configuration = try PluginConfiguration(json: json).recording(in: record)
+    let object = try configuration.object()
     _ = try object.integer("mtu")
-    #expect(object.unknownKeys.map(\.path) == ["mtuu"])
+    _ = try object.flag("isGateway")
+    // A second reader of the same configuration, as an IPAM plugin is.
+    let ipam = try #require(try configuration.object().object("ipam"))
+    _ = try ipam.prefix("subnet")
+    #expect(record.unknownKeys.map(\.path) == ["mtuu", "colour", "isGatewya", "ipam.subnett"])
+    #expect(record.unknownKeys.map(\.suggestion) == ["mtu", nil, "isGateway", "subnet"])
     #expect(try PluginConfiguration(json: json).object().unknownKeys.isEmpty)
   }
 }

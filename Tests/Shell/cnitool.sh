@@ -67,6 +67,12 @@ cd /run/net.d || exit 1
 echo '{"cniVersion":"1.1.0","name":"podnet","plugins":[{"type":"bridge","bridge":"cni0","isGateway":true,"ipMasq":true,
 "ipam":{"type":"host-local","subnet":"10.22.0.0/16"}}]}' >10-podnet.conflist
 expect 0 "podnet" list
+echo '{"cniVersion":"1.1.0","name":"w","plugins":[{"type":"bridge","isGatway":true,"ipam":{"type":"static","adresses":[],"addresses":[{"address":"10.1.2.3/24"}]}}]}' >15-spelling.conflist
+expect 0 "2 warnings" list
+says "nobody reads the key isGatway: did you mean isGateway?"
+says "nobody reads the key ipam.adresses"
+expect 0 '"warnings"' list --output json
+rm 15-spelling.conflist
 printf '{ "cniVersion": "1.1.0",\n  "name": "b", "plugins": [{ "type": "bridge", }] }' >20-comma.conflist
 : >30-empty.conflist
 echo '{"cniVersion":"9.9.9","name":"d","plugins":[{"type":"bridge"}]}' >40-version.conflist

@@ -44,7 +44,10 @@ public struct ConfigurationObject {
 
   /// The value of a key; `nil` if it is absent or `null`.
   public func value(_ key: String) -> ConfigurationValue? {
-    guard let index = members.index(matching: key) else { return nil }
+    guard let index = members.index(matching: key) else {
+      record?.absent.insert(key)
+      return nil
+    }
     record?.asked.insert(index)
     let json = members.members[index].value
     if json.isNull { return nil }
@@ -158,11 +161,7 @@ public struct ConfigurationObject {
   /// The keys that nobody asked for, here and in every object below that was opened; objects that were taken as
   /// they are (``ConfigurationValue/json``) are not looked into. Empty unless the tree records keys.
   public var unknownKeys: [UnknownKey] {
-    var keys: [UnknownKey] = []
-    record?.collectUnknown(into: &keys, path)
-    return keys.sorted {
-      ($0.position ?? .init(line: 0, column: 0)) < ($1.position ?? .init(line: 0, column: 0))
-    }
+    record?.unknownKeys(below: path) ?? []
   }
 }
 

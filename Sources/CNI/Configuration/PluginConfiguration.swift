@@ -1,6 +1,6 @@
 /// The configuration of one plugin: what it is given on standard input, and what a network's list has for it.
 ///
-/// Only the keys that the protocol itself knows have properties; a plugin reads its own from ``object(recordingKeys:)``.
+/// Only the keys that the protocol itself knows have properties; a plugin reads its own from ``object()``.
 public struct PluginConfiguration: Sendable, Hashable {
   /// The whole object, as it was read.
   public let json: JSONValue
@@ -22,6 +22,8 @@ public struct PluginConfiguration: Sendable, Hashable {
   public let validAttachments: [Attachment]?
   /// What the configuration was read from, for error messages: usually a file's path.
   public let source: String?
+  /// Where the keys that a plugin asks for are noted; `nil`: nowhere.
+  private var record: KeyRecord?
 
   /// Reads the configuration of a plugin.
   /// - Parameters:
@@ -96,13 +98,23 @@ public struct PluginConfiguration: Sendable, Hashable {
     "cni.dev/valid-attachments", "cni.dev/attachments",
   ]
 
+  /// The same configuration, of which the keys that are asked for are noted. Those of the protocol count as known.
+  public func recording(in record: KeyRecord) -> PluginConfiguration {
+    var copy = self
+    copy.record = record
+    return copy
+  }
+
   /// The members for reading, with errors that point into the source.
-  /// - Parameter recordingKeys: whether ``ConfigurationObject/unknownKeys`` is going to be asked. The keys of the
-  ///   protocol then count as known.
-  public func object(recordingKeys: Bool = false) throws(CNIError) -> ConfigurationObject {
-    let object = try ConfigurationObject(json, name: source, recordingKeys: recordingKeys)
-    if recordingKeys { for key in PluginConfiguration.protocolKeys { object.ignore(key) } }
-    return object
+  public func object() throws(CNIError) -> ConfigurationObject {
+    let object = try ConfigurationObject(json, name: source)
+    guard let record else { return object }
+    let recording = ConfigurationObject(
+      members: object.members, position: object.position, path: object.path,
+      record: record.root(object.members))
+    for key in PluginConfiguration.protocolKeys { recording.ignore(key) }
+    if ipamType != nil { try recording.object("ipam")?.ignore("type") }
+    return recording
   }
 
   /// Whether the runtime handed over the result of an earlier plugin or of ADD.

@@ -8,7 +8,8 @@ enum ListCommand {
   static let list = CNITool.Subcommand(
     name: "list", usage: "list",
     summary: "Show networks, their plugins, and what is wrong with a configuration", words: 0,
-    discussion: "The exit status is 1 if anything is wrong.",
+    discussion:
+      "The exit status is 1 if anything is wrong. Keys that no plugin reads are shown, but not wrong.",
     options: [CNITool.output]
   ) { arguments in
     let surroundings = Surroundings(arguments)
@@ -28,12 +29,17 @@ enum ListCommand {
     let loaded: LoadedNetwork
     let plugins: [(type: String, origin: String)]
     let problems: [ConfigurationProblem]
+    /// About what is no mistake to CNI, and may be one all the same.
+    let warnings: [ConfigurationProblem]
 
     init(_ loaded: LoadedNetwork, _ runtime: CNIRuntime) {
       self.loaded = loaded
       var plugins: [(String, String)] = []
       var problems: [ConfigurationProblem] = []
+      var warnings: [ConfigurationProblem] = []
       for plugin in loaded.list.plugins {
+        let keys = KeyRecord()
+        var isKnown = true
         for type in [plugin.type, plugin.ipamType].compactMap({ $0 }) {
           do {
             switch try runtime.runner.locate(type) {
@@ -43,13 +49,16 @@ enum ListCommand {
             // Of plugins that are built in it is known what they make of it; one of that name in CNI_PATH is taken
             // for the same.
             let configuration = loaded.list.configuration(for: plugin)
-            if let problem = ReferencePlugins.problem(in: configuration, for: type) {
+            if !ReferencePlugins.names.contains(type) { isKnown = false }
+            if let problem = ReferencePlugins.problem(in: configuration, for: type, recording: keys) {
+              isKnown = false
               problems.append(
                 ConfigurationProblem(
                   file: loaded.file, position: plugin.json.position,
                   reason: "plugin \"\(type)\": \(problem.message)", remedy: problem.details))
             }
           } catch {
+            isKnown = false
             plugins.append((type, "missing"))
             problems.append(
               ConfigurationProblem(
@@ -58,9 +67,19 @@ enum ListCommand {
                 remedy: error.details))
           }
         }
+        // A plugin that stopped at a problem, or that is not known here, may yet read them.
+        if isKnown {
+          warnings += keys.unknownKeys.map { key in
+            ConfigurationProblem(
+              file: loaded.file, position: key.position,
+              reason: "plugin \"\(plugin.type)\": nobody reads the key \(key.path)",
+              remedy: key.suggestion.map { "did you mean \($0)?" } ?? "")
+          }
+        }
       }
       self.plugins = plugins
       self.problems = problems
+      self.warnings = warnings
     }
   }
 
@@ -88,6 +107,12 @@ enum ListCommand {
       lines.append(problems.count == 1 ? "1 problem:" : "\(problems.count) problems:")
       lines += problems.map { "  \($0)" }
     }
+    let warnings = networks.flatMap(\.warnings)
+    if !warnings.isEmpty {
+      lines.append("")
+      lines.append(warnings.count == 1 ? "1 warning:" : "\(warnings.count) warnings:")
+      lines += warnings.map { "  \($0)" }
+    }
     return lines.joined(separator: "\n")
   }
 
@@ -111,18 +136,20 @@ enum ListCommand {
               network.plugins.map { ["type": .string($0.type), "origin": .string($0.origin)] }),
           ]
         }),
-      "problems": .array(
-        problems.map { problem in
-          var object = JSONObject()
-          object.append("file", .string(problem.file))
-          if let position = problem.position {
-            object.append("line", .integer(position.line))
-            object.append("column", .integer(position.column))
-          }
-          object.append("reason", .string(problem.reason))
-          if !problem.remedy.isEmpty { object.append("remedy", .string(problem.remedy)) }
-          return .object(object)
-        }),
+      "problems": .array(problems.map(json)),
+      "warnings": .array(networks.flatMap(\.warnings).map(json)),
     ]
+  }
+
+  private static func json(_ problem: ConfigurationProblem) -> JSONValue {
+    var object = JSONObject()
+    object.append("file", .string(problem.file))
+    if let position = problem.position {
+      object.append("line", .integer(position.line))
+      object.append("column", .integer(position.column))
+    }
+    object.append("reason", .string(problem.reason))
+    if !problem.remedy.isEmpty { object.append("remedy", .string(problem.remedy)) }
+    return .object(object)
   }
 }
