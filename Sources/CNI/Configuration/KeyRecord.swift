@@ -25,7 +25,9 @@ public final class KeyRecord: @unchecked Sendable {
 
 // Whether its keys are recorded says nothing of a configuration.
 extension KeyRecord: Hashable {
+  /// Always.
   public static func == (one: KeyRecord, other: KeyRecord) -> Bool { true }
+  /// Adds nothing.
   public func hash(into hasher: inout Hasher) {}
 }
 
