@@ -20,7 +20,7 @@ struct ContainerConfiguration {
     for ip in result.ips {
       var flags: AddressFlags = []
       // Nobody else can have the address: IPAM gave it to this container alone. The check would cost ADD a second.
-      if ip.address.family == .ipv6, !settings.detectsDuplicateAddresses { flags.insert(.noDAD) }
+      if ip.address.family == .ipv6, settings.detectsDuplicateAddresses != true { flags.insert(.noDAD) }
       requests.append(
         .addAddress(
           InterfaceAddress(ip.address, broadcast: ip.address.broadcast, flags: flags), index: link.index))
@@ -28,7 +28,7 @@ struct ContainerConfiguration {
     if !settings.leavesInterfaceDown {
       requests.append(.changeLink(.index(link.index), LinkChange(isUp: true)))
     }
-    let waits = settings.detectsDuplicateAddresses && hasIPv6
+    let waits = settings.detectsDuplicateAddresses == true && hasIPv6
     let routes = result.routes.map { RouteRequest.addRoute(route($0), replace: false) }
     // A route's gateway is reachable only once its own address is beyond doubt.
     try attachment.inContainer { socket in
@@ -52,11 +52,10 @@ struct ContainerConfiguration {
       try Sysctl.write("1", to: "net/ipv6/conf/\(name)/ndisc_notify")
     }
     // These are refinements: a kernel without IPv6, or without one of them, still makes a working attachment.
-    if settings.detectsDuplicateAddresses {
-      try? Sysctl.write("1", to: "net/ipv6/conf/\(name)/enhanced_dad")
+    if let detects = settings.detectsDuplicateAddresses {
+      if detects { try? Sysctl.write("1", to: "net/ipv6/conf/\(name)/enhanced_dad") }
+      try? Sysctl.write(detects ? "1" : "0", to: "net/ipv6/conf/\(name)/accept_dad")
     }
-    try? Sysctl.write(
-      settings.detectsDuplicateAddresses ? "1" : "0", to: "net/ipv6/conf/\(name)/accept_dad")
     try? Sysctl.write("1", to: "net/ipv4/conf/\(name)/arp_notify")
   }
 

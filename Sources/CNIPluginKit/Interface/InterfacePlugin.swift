@@ -76,8 +76,9 @@ public struct InterfaceSettings: Sendable {
   public var ipamType: String?
   /// `dns` of the configuration; it takes precedence over what IPAM says.
   public var dns: DNSConfiguration
-  /// Whether IPv6 addresses go through duplicate address detection, and ADD waits for it (`enabledad`).
-  public var detectsDuplicateAddresses: Bool
+  /// Whether all IPv6 addresses go through duplicate address detection, and ADD waits for it (`enabledad`). `false`: none
+  /// does. `nil`: as the kernel does it, but for the addresses of IPAM, which nobody waits for.
+  public var detectsDuplicateAddresses: Bool?
   /// Whether the container's interface stays down (`disableContainerInterface`).
   public var leavesInterfaceDown: Bool
   /// False for a device that a process drives by itself (DPDK): the container gets no interface of the kernel's. IPAM and
@@ -86,7 +87,7 @@ public struct InterfaceSettings: Sendable {
 
   /// Reads the common keys of a call's configuration.
   public init(
-    _ call: PluginCall, detectsDuplicateAddresses: Bool = false, leavesInterfaceDown: Bool = false
+    _ call: PluginCall, detectsDuplicateAddresses: Bool? = nil, leavesInterfaceDown: Bool = false
   ) throws(CNIError) {
     ipamType = call.configuration.ipamType
     dns = call.configuration.dns
