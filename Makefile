@@ -71,7 +71,7 @@ demo: build ## Two containers on a bridge network, in a throw-away host
 	@Scripts/demo.sh $(PRODUCT)
 
 bench: build ## Measure against the Go plugins; a table, and bench.json
-	@Scripts/require.sh $(TOOLCHAIN_PACKAGES) $(NETWORK_PACKAGES) containernetworking-plugins
+	@Scripts/require.sh $(TOOLCHAIN_PACKAGES) $(NETWORK_PACKAGES) containernetworking-plugins dnsmasq-base
 	@mkdir -p .build/bench
 	$(CC) -O2 -Wall -Wextra -Werror -static -o .build/bench/floor Benchmarks/floor/floor.c
 	$(CC) -O2 -Wall -Wextra -Werror -static -o .build/bench/spawn Benchmarks/floor/spawn.c

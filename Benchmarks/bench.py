@@ -21,6 +21,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import dhcp
 import plugins
 
 ENTERED = "BENCH_NAMESPACES"
@@ -318,12 +319,20 @@ class Bench:
 
         return row.title, measure
 
+    def leases_of_a_server(self):
+        obstacle = dhcp.obstacle(self.go, self.ours)
+        if obstacle:
+            self.left_out.append(f"dhcp: {obstacle}")
+        else:
+            dhcp.measure(self, WORK)
+
     def everything(self):
         rows = [
             ("bridge VERSION", self.start_up),
             ("bridge+host-local", lambda: self.attachment("bridge+host-local")),
             ("bridge+host-local ipMasq", lambda: self.attachment("bridge+host-local ipMasq", ipMasq=True)),
             *(self.row(row) for row in plugins.ROWS),
+            ("dhcp", self.leases_of_a_server),
             ("in-process", self.in_process),
             ("host-local leases", self.many_leases),
             ("memory", self.memory),
