@@ -28,7 +28,6 @@ PEER_BIN_DIR ?= /usr/lib/cni
 
 TOOLCHAIN_PACKAGES := libc6-dev libstdc++-12-dev binutils git ca-certificates
 NETWORK_PACKAGES   := iproute2 iputils-ping nftables iptables util-linux python3
-MACHINE_PACKAGES   := qemu-system-x86 xz-utils util-linux python3
 
 .DEFAULT_GOAL := help
 .PHONY: help build test test-vm lint format demo bench link-order fuzz install uninstall differential clean
@@ -46,13 +45,13 @@ build: ## Build the static executable (.build/install/cni)
 	$(BUILD)
 	@Scripts/stage.sh "$$($(BUILD) --show-bin-path)/cni" $(PRODUCT)
 
-test: build ## Run every test; the last line is the sum
+test: build ## Run every test; the last line is the sum (VM=no: without a virtual machine)
 	@Scripts/require.sh $(TOOLCHAIN_PACKAGES) $(NETWORK_PACKAGES) containernetworking-plugins
-	@SWIFT="$(SWIFT)" JOBS="$(JOBS)" PRODUCT="$(PRODUCT)" PEER_BIN_DIR="$(PEER_BIN_DIR)" Scripts/test.sh
+	@SWIFT="$(SWIFT)" JOBS="$(JOBS)" PRODUCT="$(PRODUCT)" PEER_BIN_DIR="$(PEER_BIN_DIR)" VM="$(VM)" Scripts/test.sh
 
 test-vm: ## Run the tests that match FILTER in a virtual machine, whose kernel has everything
 	@$(if $(FILTER),,echo 'which tests? make test-vm FILTER=BridgeVLANTests (FILTER=. for all)' >&2; exit 1)
-	@Scripts/require.sh $(TOOLCHAIN_PACKAGES) $(NETWORK_PACKAGES) $(MACHINE_PACKAGES)
+	@Scripts/require.sh $(TOOLCHAIN_PACKAGES) $(NETWORK_PACKAGES)
 	$(SWIFT) build --build-tests --disable-xctest -j $(JOBS)
 	@SWIFT="$(SWIFT)" Scripts/test-vm.sh '$(FILTER)'
 

@@ -2,7 +2,8 @@
 # test.sh: every test there is. The last line is the sum over all suites, "N passed, N failed"; the exit status is 0
 # only if something passed and nothing failed.
 #
-# Suites: `swift test`; each script in Tests/Shell; Tests/differential. All but the first print "N passed, N failed" last.
+# Suites: `swift test`; what of it needs another kernel than this machine's, in a virtual machine; each script in Tests/Shell;
+# Tests/differential. All but the first print "N passed, N failed" last.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 : "${SWIFT:=swift}" "${JOBS:=$(nproc)}" "${PRODUCT:=.build/install/cni}" "${PEER_BIN_DIR:=/usr/lib/cni}"
@@ -12,9 +13,17 @@ results=$(mktemp -d)
 trap 'rm -rf "$results"' EXIT
 passed=0 failed=0
 
+row() { printf '%-28s %-20s %7s %7s\n' "$@"; }
+
 count() { # NAME PASSED FAILED
+  local kernel
   passed=$((passed + $2)) failed=$((failed + $3))
   printf '%s: %s passed, %s failed\n' "$1" "$2" "$3"
+  case $1 in
+    *'virtual machine') kernel=$(cat .build/vm/release 2>/dev/null || echo none) ;;
+    *) kernel=$(uname -r) ;;
+  esac
+  row "$1" "$kernel" "$2" "$3" >>"$results/table"
 }
 
 suite() { # NAME COMMAND...: a suite that closes with "N passed, N failed"
@@ -34,6 +43,7 @@ suite() { # NAME COMMAND...: a suite that closes with "N passed, N failed"
 }
 
 printf '== swift test\n'
+export TESTS_FOR_ANOTHER_KERNEL=$results/elsewhere
 # shellcheck disable=SC2086
 $SWIFT test -j "$JOBS" --disable-xctest --xunit-output "$results/swift.xml" 2>&1 | tee "$results/output"
 status=${PIPESTATUS[0]}
@@ -42,11 +52,20 @@ read -r good bad < <(python3 Scripts/count-tests.py "$results/swift.xml") || { g
 if [ "$status" != 0 ] && [ "$bad" = 0 ]; then bad=1; fi
 if [ "$good" = 0 ] && [ "$bad" = 0 ]; then bad=1; fi
 count "swift test" "$good" "$bad"
+unset TESTS_FOR_ANOTHER_KERNEL
+
+if [ -s "$results/elsewhere" ]; then
+  # It ends its machines, and ends itself if this script is killed.
+  suite 'swift test, virtual machine' setpriv --pdeathsig TERM Scripts/test-elsewhere.sh "$results/elsewhere"
+fi
 
 for script in Tests/Shell/*.sh Tests/Shell/*.py; do
   suite "$(basename "${script%.*}")" "$script"
 done
 suite differential python3 Tests/differential/differential.py --ours "$PRODUCT" --go "$PEER_BIN_DIR" --quick
 
+printf '\n'
+row suite kernel passed failed
+cat "$results/table"
 printf '\n%s passed, %s failed\n' "$passed" "$failed"
 [ "$failed" = 0 ] && [ "$passed" != 0 ]
