@@ -51,3 +51,17 @@ extension ConfigurationObject {
     return UInt32(mtu)
   }
 }
+
+extension PluginCall {
+  /// The type of the IPAM plugin, for a plugin whose interface is of no use without an address.
+  ///
+  /// - Throws: code 7 when the configuration names none.
+  public func requiredIPAMType() throws(CNIError) -> String {
+    if let type = configuration.ipamType { return type }
+    let remedy =
+      "\(configuration.type) needs an IPAM plugin, for example \"ipam\": {\"type\": \"host-local\", …}"
+    let keys = try configuration.object()
+    guard let ipam = try keys.object("ipam") else { throw keys.missing("ipam", remedy: remedy) }
+    throw ipam.missing("type", remedy: remedy)
+  }
+}

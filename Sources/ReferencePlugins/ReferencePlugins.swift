@@ -42,6 +42,6 @@ public enum ReferencePlugins {
 
   private static let programs = [
     Program(Bridge.self), Program(HostLocal.self), Program(Loopback.self), Program(Macvlan.self),
-    Program(Static.self),
+    Program(PTP.self), Program(Static.self),
   ]
 }

@@ -27,6 +27,7 @@ from state import leases  # noqa: E402
 
 FLAVOURS = ("nft", "legacy")
 PROGRAMS = ("iptables", "ip6tables")
+PLUGINS = {"bridge": {"bridge": "cni0", "isGateway": True}, "ptp": {}}
 RANGES = {"IPv4": [[{"subnet": "10.22.0.0/16"}]],
           "dual stack": [[{"subnet": "10.22.0.0/16"}], [{"subnet": "fd00:22::/64"}]]}  # fmt: skip
 ROUTES = {"IPv4": [{"dst": "0.0.0.0/0"}], "dual stack": [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]}
@@ -65,9 +66,8 @@ def flavours():
     return paths
 
 
-def configuration(family, version, **keys):
-    return {"cniVersion": version, "name": "handover", "type": "bridge", "bridge": "cni0", "isGateway": True,
-            "ipMasq": True, **keys,
+def configuration(plugin, family, version, **keys):
+    return {"cniVersion": version, "name": "handover", "type": plugin, **PLUGINS[plugin], "ipMasq": True, **keys,
             "ipam": {"type": "host-local", "ranges": RANGES[family], "routes": ROUTES[family]}}  # fmt: skip
 
 
@@ -100,11 +100,11 @@ def state(host):
 
 def live(task):
     """One container's life, in a worker: added by one side, checked and deleted by the other."""
-    title, family, (adder, add_flavour), (deleter, delete_flavour), version, keys, delete, neighbour = task
+    title, plugin, family, (adder, add_flavour), (deleter, delete_flavour), version, keys, delete, neighbour = task
     life = Life(title)
     paths = flavours()
     adding, deleting = paths[add_flavour], paths[delete_flavour]
-    config = configuration(family, version, **keys)
+    config = configuration(plugin, family, version, **keys)
     with Host([Container("c1")]) as host:
         container = host.containers[0]
         build_world(host)
@@ -113,7 +113,7 @@ def live(task):
         try:
             if neighbour:
                 # Stays in its hands; nobody may touch what it has.
-                answer = neighbour.call(host, "ADD", configuration(family, "1.0.0"), other, PATH=adding)
+                answer = neighbour.call(host, "ADD", configuration(plugin, family, "1.0.0"), other, PATH=adding)
                 life.expect("a neighbour", not answer.failed, answer.text)
             before = state(host)
             added = adder.call(host, "ADD", config, container, PATH=adding)
@@ -155,22 +155,28 @@ def live(task):
     return life
 
 
+DELETIONS = ("DEL", "DEL without a result", "DEL with a namespace that is gone", "DEL with an empty CNI_NETNS")
+
+
 def lives(go, ours):
     asked_for = {"ipMasqBackend": "iptables"}
-    for flavour in FLAVOURS:
-        for family in RANGES:
-            where = f"{family}, iptables-{flavour}"
-            for delete in ("DEL", "DEL without a result", "DEL with a namespace that is gone", "DEL with an empty CNI_NETNS"):
-                yield (f"go, then ours, {where}, {delete}", family, (go, flavour), (ours, flavour), "1.0.0", {}, delete, go)
-            yield (f"go, then ours, {where}, 0.3.1", family, (go, flavour), (ours, flavour), "0.3.1", {},
-                   "DEL without a result", None)  # fmt: skip
-            yield f"ours, then go, {where}", family, (ours, flavour), (go, flavour), "1.0.0", asked_for, "DEL", go
-            yield f"ours, then ours, {where}", family, (ours, flavour), (ours, flavour), "1.0.0", asked_for, "DEL", go
-    # What `update-alternatives` does to a node: rules of one kind, programs of the other.
-    for one, other in (FLAVOURS, FLAVOURS[::-1]):
-        for adder, keys in ((go, {}), (ours, asked_for)):
-            yield (f"{adder.name}, iptables-{one}, then ours, iptables-{other}", "dual stack", (adder, one), (ours, other),
-                   "1.0.0", keys, "DEL", None)  # fmt: skip
+    for plugin in PLUGINS:
+        for flavour in FLAVOURS:
+            for family in RANGES:
+                where = f"{plugin}, {family}, iptables-{flavour}"
+                what = (plugin, family)
+                for delete in DELETIONS:
+                    yield (f"go, then ours, {where}, {delete}", *what, (go, flavour), (ours, flavour), "1.0.0", {}, delete,
+                           go)  # fmt: skip
+                yield (f"go, then ours, {where}, 0.3.1", *what, (go, flavour), (ours, flavour), "0.3.1", {},
+                       "DEL without a result", None)  # fmt: skip
+                yield f"ours, then go, {where}", *what, (ours, flavour), (go, flavour), "1.0.0", asked_for, "DEL", go
+                yield f"ours, then ours, {where}", *what, (ours, flavour), (ours, flavour), "1.0.0", asked_for, "DEL", go
+        # What `update-alternatives` does to a node: rules of one kind, programs of the other.
+        for one, other in (FLAVOURS, FLAVOURS[::-1]):
+            for adder, keys in ((go, {}), (ours, asked_for)):
+                yield (f"{plugin}, {adder.name}, iptables-{one}, then ours, iptables-{other}", plugin, "dual stack",
+                       (adder, one), (ours, other), "1.0.0", keys, "DEL", None)  # fmt: skip
 
 
 def main():

@@ -174,7 +174,9 @@ def run_protocol(plugin, version, side):
                 phases[name] = outcome(answer)
             else:
                 phases[name] = outcome(answer, canonical_result(answer.json, Snapshot(host), host, {}))
-                # Not by DEL, which is on trial here: each case finds a host that nothing happened on.
+            if command == "ADD":
+                # Not by DEL, which is on trial here: each case finds a host that nothing happened on. Also after a
+                # failure, of which a peer may leave a lease.
                 host.reset()
                 if prepare:
                     prepare(host)

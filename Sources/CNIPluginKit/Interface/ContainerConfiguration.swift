@@ -8,6 +8,7 @@ struct ContainerConfiguration {
   let link: CreatedLink
   let result: AddResult
   let settings: InterfaceSettings
+  let linkRoutes: LinkRoutes
 
   /// Applies everything: settings of the interface first, then addresses, up, and routes in one message to the
   /// kernel.
@@ -29,7 +30,7 @@ struct ContainerConfiguration {
       requests.append(.changeLink(.index(link.index), LinkChange(isUp: true)))
     }
     let waits = settings.detectsDuplicateAddresses == true && hasIPv6
-    let routes = result.routes.map { RouteRequest.addRoute(route($0), replace: false) }
+    let routes = linkRoutes.before + result.routes.map { .addRoute(route($0)) } + linkRoutes.after
     // A route's gateway is reachable only once its own address is beyond doubt.
     try attachment.inContainer { socket in
       if waits {
@@ -49,8 +50,9 @@ struct ContainerConfiguration {
         try Sysctl.ensure("net/ipv6/conf/\(interface)/disable_ipv6", is: "0")
       }
       try Sysctl.write("1", to: "net/ipv6/conf/\(name)/keep_addr_on_down")
-      try Sysctl.write("1", to: "net/ipv6/conf/\(name)/ndisc_notify")
     }
+    if settings.surroundings == .router { return }
+    if hasIPv6 { try Sysctl.write("1", to: "net/ipv6/conf/\(name)/ndisc_notify") }
     // These are refinements: a kernel without IPv6, or without one of them, still makes a working attachment.
     if let detects = settings.detectsDuplicateAddresses {
       if detects { try? Sysctl.write("1", to: "net/ipv6/conf/\(name)/enhanced_dad") }

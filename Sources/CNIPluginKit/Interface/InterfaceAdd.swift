@@ -37,7 +37,9 @@ extension InterfacePlugin {
       try complete(&result, link: link)
       if settings.hasKernelInterface {
         try explainingRefusal(of: link) {
-          try ContainerConfiguration(link: link, result: result, settings: settings).apply(in: attachment)
+          try ContainerConfiguration(
+            link: link, result: result, settings: settings, linkRoutes: linkRoutes(link, result: result)
+          ).apply(in: attachment)
         }
       }
     } else if settings.hasKernelInterface, !settings.leavesInterfaceDown {
@@ -48,7 +50,7 @@ extension InterfacePlugin {
       }
     }
     try connect(link, result: &result, in: attachment)
-    if !result.ips.isEmpty { announce(link, in: attachment) }
+    if !result.ips.isEmpty, settings.surroundings == .network { announce(link, in: attachment) }
     if !settings.dns.isEmpty { result.dns = settings.dns }
     return result
   }

@@ -12,7 +12,7 @@ import Netlink
 ///
 /// | command | calls |
 /// |---|---|
-/// | ADD | `createLink`, `complete`, `connect` |
+/// | ADD | `createLink`, `complete`, `linkRoutes`, `connect` |
 /// | CHECK | `checkLink` |
 /// | DEL | `removeLink` (as it stands here: `linksUnused`), `disconnect` |
 /// | GC | `collectGarbage` |
@@ -26,6 +26,9 @@ public protocol InterfacePlugin: Plugin {
 
   /// Completes the result after IPAM has answered: gateways, default routes, which interface has which address.
   func complete(_ result: inout AddResult, link: CreatedLink) throws
+
+  /// Changes to the container's routes that belong to the link itself, and are not listed in the result.
+  func linkRoutes(_ link: CreatedLink, result: AddResult) -> LinkRoutes
 
   /// Connects the configured link with the host: gateway addresses, forwarding, packet filter. It may change the
   /// result, and comes after the container's side has its addresses.
@@ -57,6 +60,8 @@ public protocol InterfacePlugin: Plugin {
 extension InterfacePlugin {
   /// Nothing to complete.
   public func complete(_ result: inout AddResult, link: CreatedLink) throws {}
+  /// None but those that the kernel makes of the addresses.
+  public func linkRoutes(_ link: CreatedLink, result: AddResult) -> LinkRoutes { LinkRoutes() }
   /// Nothing to connect.
   public func connect(_ link: CreatedLink, result: inout AddResult, in attachment: InterfaceAttachment) throws
   {}
@@ -84,15 +89,41 @@ public struct InterfaceSettings: Sendable {
   /// False for a device that a process drives by itself (DPDK): the container gets no interface of the kernel's. IPAM and
   /// the result are as ever; nothing is configured, announced or looked for in the container.
   public var hasKernelInterface = true
+  /// What the container finds at the other end of its link.
+  public var surroundings: Surroundings
+
+  /// Who shares the container's link.
+  public enum Surroundings: Sendable {
+    /// A network: whoever had the addresses before may be remembered there, so they are announced.
+    case network
+    /// A router that was made together with the link, and nobody else: it remembers nothing.
+    case router
+  }
 
   /// Reads the common keys of a call's configuration.
   public init(
-    _ call: PluginCall, detectsDuplicateAddresses: Bool? = nil, leavesInterfaceDown: Bool = false
+    _ call: PluginCall, detectsDuplicateAddresses: Bool? = nil, leavesInterfaceDown: Bool = false,
+    surroundings: Surroundings = .network
   ) throws(CNIError) {
     ipamType = call.configuration.ipamType
     dns = call.configuration.dns
     self.detectsDuplicateAddresses = detectsDuplicateAddresses
     self.leavesInterfaceDown = leavesInterfaceDown
+    self.surroundings = surroundings
+  }
+}
+
+/// Changes to a container's routes before and after those of the result are set.
+public struct LinkRoutes: Sendable {
+  /// Before: without them, gateways of the result may be out of reach.
+  public var before: [RouteRequest]
+  /// After: until then, gateways of the result may be within reach by what is changed here.
+  public var after: [RouteRequest]
+
+  /// Changes; none unless given.
+  public init(before: [RouteRequest] = [], after: [RouteRequest] = []) {
+    self.before = before
+    self.after = after
   }
 }
 

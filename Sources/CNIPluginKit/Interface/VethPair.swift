@@ -51,6 +51,34 @@ public struct VethPair {
     throw CNIError(.internalError, "no free name for the host's end of \(call.interfaceName)")
   }
 
+  /// CHECK: the host's end of the container's interface, which is the one of `result`.
+  ///
+  /// - Throws: `CNIError` when `link` is no veth, its other end is gone, or is not as ADD reported it.
+  public static func hostEnd(
+    of link: Link, in result: AddResult, _ attachment: InterfaceAttachment
+  ) throws -> Link {
+    guard link.kind == "veth", let peer = link.vethPeer else {
+      throw CNIError(
+        .internalError,
+        "\(link.name) is a \(link.kind ?? "device"), \(attachment.call.configuration.type) made a veth of that name"
+      )
+    }
+    guard let host = try attachment.host.find(.index(peer)) else {
+      throw CNIError(.internalError, "the host's end of \(link.name) (interface \(peer)) is gone")
+    }
+    guard let listed = result.interfaces.first(where: { $0.name == host.name && ($0.sandbox ?? "").isEmpty })
+    else {
+      throw CNIError(
+        .internalError, "\(link.name) ends in \(host.name) on the host, which prevResult does not list")
+    }
+    if let mac = listed.mac.flatMap({ MACAddress($0) }), mac != host.mac {
+      throw CNIError(
+        .internalError,
+        "\(host.name) has the address \(host.mac?.description ?? "none"), at ADD it had \(mac)")
+    }
+    return host
+  }
+
   /// Returns when it is the host's name that is taken, by somebody else; throws when it is the attachment itself.
   private static func requireFree(
     _ name: String, owner: Owner, hostName: String, in attachment: InterfaceAttachment

@@ -68,11 +68,7 @@ struct Bridge: InterfacePlugin {
       attachment.undo.register("the check of source addresses") { try SpoofCheck.remove(call.owner) }
       try guardian.install()
     }
-    if let backend = configuration.masquerade, !result.ips.isEmpty {
-      let masquerade = Masquerade(prefixes: result.ips.map(\.address), owner: call.owner)
-      attachment.undo.register("masquerading") { try masquerade.remove() }
-      try masquerade.install(backend)
-    }
+    if let backend = configuration.masquerade { try Masquerade.install(backend, for: result, in: attachment) }
     if !configuration.leavesInterfaceDown {
       try BridgePort.waitUntilUp(link.hostLinks[1], in: &attachment.host)
     }
@@ -88,18 +84,10 @@ struct Bridge: InterfacePlugin {
   func checkLink(_ link: Link, result: AddResult, in attachment: InterfaceAttachment) throws {
     let call = attachment.call
     let bridge = try BridgeLink(configuration, network: call.network).verify(against: result, in: attachment)
-    guard link.kind == "veth", let peer = link.vethPeer else {
-      throw CNIError(
-        .internalError, "\(link.name) is a \(link.kind ?? "device"), bridge made a veth of that name")
-    }
-    guard let port = try attachment.host.find(.index(peer)) else {
-      throw CNIError(.internalError, "the host's end of \(link.name) (interface \(peer)) is gone")
-    }
-    try BridgePort(configuration).verify(port, on: bridge, against: result, in: attachment)
+    let port = try VethPair.hostEnd(of: link, in: result, attachment)
+    try BridgePort(configuration).verify(port, on: bridge, in: attachment)
     if configuration.checksSourceMAC { try SpoofCheck.verify(port: port.name, owner: call.owner) }
-    if configuration.masquerade != nil, !result.ips.isEmpty {
-      try Masquerade(prefixes: result.ips.map(\.address), owner: call.owner).verify()
-    }
+    if configuration.masquerade != nil { try Masquerade.verify(result, in: attachment) }
   }
 
   // MARK: DEL, GC, STATUS
@@ -114,12 +102,7 @@ struct Bridge: InterfacePlugin {
       do { try step() } catch { problems.append(error) }
     }
     if settings.ipamType != nil {
-      attempt {
-        // Also where the configuration does not ask for it: at ADD it may have been another one.
-        let masquerade = Masquerade(prefixes: previous?.ips.map(\.address) ?? [], owner: call.owner)
-        try masquerade.remove(
-          knowsPrefixes: previous != nil, includingForeign: configuration.masquerade != nil)
-      }
+      attempt { try Masquerade.remove(configuration.masquerade, of: call, previous: previous) }
     }
     if configuration.checksSourceMAC { attempt { try SpoofCheck.remove(call.owner) } }
     attempt { try BridgeLink(configuration, network: call.network).removeIfUnused() }

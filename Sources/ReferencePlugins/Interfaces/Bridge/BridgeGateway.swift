@@ -30,9 +30,7 @@ struct BridgeGateway {
       }
       try ensure(prefix, on: name, index: index, in: attachment)
     }
-    let families = Set(result.ips.map(\.address.family))
-    if families.contains(.ipv4) { try Sysctl.ensure("net/ipv4/ip_forward", is: "1") }
-    if families.contains(.ipv6) { try Sysctl.ensure("net/ipv6/conf/all/forwarding", is: "1") }
+    try Router.enableForwarding(for: result.ips)
   }
 
   private func ensure(

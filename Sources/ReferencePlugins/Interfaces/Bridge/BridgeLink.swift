@@ -87,11 +87,10 @@ struct BridgeLink {
 
   /// The bridge does not take routes from what a container announces.
   private func refuseAdvertisements(of name: String, in attachment: InterfaceAttachment) {
-    let key = "net/ipv6/conf/\(name)/accept_ra"
-    guard let before = try? Sysctl.read(key), before != "0", (try? Sysctl.write("0", to: key)) != nil else {
-      return
+    guard let before = Router.refuseAdvertisements(on: name) else { return }
+    attachment.undo.register("the bridge's accept_ra") {
+      Router.restoreAdvertisements(on: name, before)
     }
-    attachment.undo.register("the bridge's accept_ra") { try? Sysctl.write(before, to: key) }
   }
 
   /// How often the exclusive lock is tried, 10 ms apart. Whoever holds it may be at work on another bridge, and not

@@ -73,23 +73,10 @@ struct BridgePort {
     }
   }
 
-  /// CHECK: the port is on the bridge, is the one of `result`, and has its settings.
-  func verify(_ port: Link, on bridge: Link, against result: AddResult, in attachment: InterfaceAttachment)
-    throws
-  {
+  /// CHECK: the port is on the bridge, and has its settings.
+  func verify(_ port: Link, on bridge: Link, in attachment: InterfaceAttachment) throws {
     guard port.master == bridge.index else {
       throw CNIError(.internalError, "\(port.name) is not a port of the bridge \(bridge.name) any more")
-    }
-    guard let listed = result.interfaces.first(where: { $0.name == port.name && ($0.sandbox ?? "").isEmpty })
-    else {
-      throw CNIError(
-        .internalError,
-        "the container's interface ends in \(port.name) on the host, which prevResult does not list")
-    }
-    if let mac = listed.mac.flatMap({ MACAddress($0) }), mac != port.mac {
-      throw CNIError(
-        .internalError,
-        "\(port.name) has the address \(port.mac?.description ?? "none"), at ADD it had \(mac)")
     }
     if let settings = port.bridgePort {
       if configuration.hairpin, settings.hairpin == false {
