@@ -1,6 +1,7 @@
 import CNI
 import CNIExecution
 import CNIPluginKit
+import Glibc
 
 /// The plugins of this package.
 public enum ReferencePlugins {
@@ -12,10 +13,22 @@ public enum ReferencePlugins {
 
   /// Runs the plugin of that name as the program that it is; `nil` if there is none.
   ///
-  /// - Parameter version: The program's version.
+  /// Called by hand (without `CNI_COMMAND`), `dhcp daemon` is the daemon that the plugin dhcp needs.
+  ///
+  /// - Parameters:
+  ///   - arguments: What follows the program's name.
+  ///   - version: The program's version.
   /// - Returns: The exit status.
-  public static func run(named name: String, version: String) -> Int32? {
-    programs.first { $0.embedded.type == name }?.run(version)
+  public static func run(
+    named name: String, arguments: @autoclosure () -> [String], version: String
+  ) -> Int32? {
+    if name == DHCPPlugin.type, getenv("CNI_COMMAND") == nil {
+      let arguments = arguments()
+      if arguments.first == "daemon" {
+        return DaemonMain.run(Array(arguments.dropFirst()), version: version)
+      }
+    }
+    return programs.first { $0.embedded.type == name }?.run(version)
   }
 
   /// What is wrong with a configuration for the plugin of that type, as an ADD would find it; `nil` if nothing is, or if
@@ -41,7 +54,12 @@ public enum ReferencePlugins {
   }
 
   private static let programs = [
-    Program(Bridge.self), Program(HostLocal.self), Program(Loopback.self), Program(Macvlan.self),
-    Program(PTP.self), Program(Static.self),
+    Program(Bridge.self),
+    Program(DHCPPlugin.self),
+    Program(HostLocal.self),
+    Program(Loopback.self),
+    Program(Macvlan.self),
+    Program(PTP.self),
+    Program(Static.self),
   ]
 }

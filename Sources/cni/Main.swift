@@ -10,7 +10,11 @@ enum Main {
   static func main() {
     // Not CommandLine.arguments: a plugin has no use for the array of all of them.
     let name = if let path = CommandLine.unsafeArgv[0] { baseName(path) } else { "cni" }
-    if let status = ReferencePlugins.run(named: name, version: version) { exit(status) }
+    if let status = ReferencePlugins.run(
+      named: name, arguments: Array(CommandLine.arguments.dropFirst()), version: version)
+    {
+      exit(status)
+    }
     if CommandLine.arguments.count == 2, CommandLine.arguments[1] == "--list-names" {
       // For `make install`: the names to link this file under.
       for name in ReferencePlugins.names { print(name) }

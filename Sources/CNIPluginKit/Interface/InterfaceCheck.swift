@@ -74,7 +74,8 @@ struct InterfaceCheck {
       for route in wanted {
         let found = present.contains { entry in
           entry.destination == route.destination.network
-            && (route.gateway == nil || entry.gateway == route.gateway)
+            // No gateway is also what 0.0.0.0 says, where an IPAM plugin means the link itself.
+            && (route.gateway.map { entry.gateway ?? .unspecified($0.family) == $0 } ?? true)
             && (route.table == nil || entry.table == route.table.map { UInt32(clamping: $0) })
         }
         guard found else {

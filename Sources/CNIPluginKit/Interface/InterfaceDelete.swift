@@ -5,7 +5,8 @@ import Netlink
 extension InterfacePlugin {
   /// DEL: the link, the lease, whatever else there is; a step that fails does not keep the others from being done.
   ///
-  /// The lease is given back after the link is gone, so that the address is never in two places.
+  /// The lease is given back after the link is gone, so that the address is never in two places; unless it has to be
+  /// given back through the link.
   public func delete(_ call: PluginCall) throws {
     var problems: [CNIError] = []
     func attempt(_ step: () throws -> Void) {
@@ -13,8 +14,12 @@ extension InterfacePlugin {
     }
     // A previous result that cannot be read must not keep anything from being removed.
     let previous = try? call.configuration.prevResult()
+    func release() {
+      if let ipamType = settings.ipamType { attempt { try call.delegate(to: ipamType, .del) } }
+    }
+    if settings.releasesThroughInterface { release() }
     attempt { try removeLink(call, previous: previous) }
-    if let ipamType = settings.ipamType { attempt { try call.delegate(to: ipamType, .del) } }
+    if !settings.releasesThroughInterface { release() }
     attempt { try disconnect(call, previous: previous) }
     guard var first = problems.first else { return }
     for other in problems.dropFirst() {

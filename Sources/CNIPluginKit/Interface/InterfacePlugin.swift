@@ -100,6 +100,10 @@ public struct InterfaceSettings: Sendable {
     case router
   }
 
+  /// Whether the lease is given back while the interface is still there, because that is the way to whoever gave it: a
+  /// DHCP server. Other leases are given back afterwards.
+  var releasesThroughInterface: Bool { ipamType == "dhcp" }
+
   /// Reads the common keys of a call's configuration.
   public init(
     _ call: PluginCall, detectsDuplicateAddresses: Bool? = nil, leavesInterfaceDown: Bool = false,

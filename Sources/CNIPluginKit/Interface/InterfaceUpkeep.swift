@@ -3,18 +3,22 @@ import LinuxNetworking
 import Netlink
 
 extension InterfacePlugin {
-  /// GC: stale links, then the plugin's own, then stale leases.
+  /// GC: stale links, then stale leases (before, if links are needed for that), then the plugin's own.
   public func collectGarbage(_ call: PluginCall, keeping valid: Set<Attachment>) throws {
     let stale = StaleMarks(network: call.network, valid: valid)
     var problems: [CNIError] = []
     func attempt(_ step: () throws -> Void) {
       do { try step() } catch { problems.append(CNIError(describing: error)) }
     }
+    func releaseStale() {
+      if let ipamType = settings.ipamType { attempt { try call.delegate(to: ipamType, .gc) } }
+    }
+    if settings.releasesThroughInterface { releaseStale() }
     attempt {
       var host = try RouteSocket()
       try OwnedLinks.deleteStale(stale, in: &host)
     }
-    if let ipamType = settings.ipamType { attempt { try call.delegate(to: ipamType, .gc) } }
+    if !settings.releasesThroughInterface { releaseStale() }
     attempt { try collectGarbage(call, stale: stale) }
     if let first = problems.first { throw first }
   }

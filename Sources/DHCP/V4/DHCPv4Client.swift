@@ -1,0 +1,406 @@
+public import NetworkAddresses
+
+/// A DHCPv4 client (RFC 2131, section 4.4), without sockets and without a clock: it is told what came and what time it
+/// is, and says what is to be done.
+///
+/// Whoever drives it calls ``advance(to:)`` when ``nextDeadline`` has come and ``receive(_:at:)`` for each message,
+/// and carries out, in order, the actions that every call gives. Moments are times since the start of the machine.
+public struct DHCPv4Client: Sendable {
+  /// What a client is and wants.
+  public struct Settings: Hashable, Sendable {
+    /// The interface's address.
+    public var hardwareAddress: MACAddress
+    /// Option 61 with its type; empty: the server goes by the hardware address.
+    public var clientIdentifier: [UInt8]
+    /// Option 55: what the server should tell.
+    public var requested: [DHCPv4OptionCode] = []
+    /// What the client tells the server beyond that.
+    public var options = DHCPv4Options()
+    /// Whether answers should go to everybody on the link.
+    public var wantsBroadcast = false
+    /// The longest pause between two attempts to get an address.
+    public var longestPause = Duration.seconds(62)
+    /// For how long an address is probed for before it is used; zero: not at all.
+    public var probing = Duration.milliseconds(100)
+
+    /// Settings of a client that asks for nothing in particular.
+    public init(hardwareAddress: MACAddress, clientIdentifier: [UInt8] = []) {
+      self.hardwareAddress = hardwareAddress
+      self.clientIdentifier = clientIdentifier
+    }
+  }
+
+  /// Where a message goes.
+  public enum Destination: Hashable, Sendable {
+    /// To everybody on the link, from 0.0.0.0.
+    case broadcast
+    /// To one server, from the client's own address.
+    case unicast(server: IPv4Address, from: IPv4Address)
+  }
+
+  /// Why a lease is no longer one.
+  public enum Loss: Hashable, Sendable {
+    /// Nobody has renewed it in time.
+    case expired
+    /// A server says that the address is not this client's, with its reason.
+    case refused(String?)
+    /// A server gives another address instead.
+    case changed(to: IPv4Address)
+  }
+
+  /// What is to be done.
+  public enum Action: Hashable, Sendable {
+    /// Send a message.
+    case send(DHCPv4Message, to: Destination)
+    /// Ask by ARP whether somebody has the address; what is heard goes to ``conflict(with:at:)``.
+    case probe(IPv4Address)
+    /// There is a lease, a new one or one that goes on.
+    case bound(DHCPv4Lease)
+    /// There is none any more. The client goes on trying to get the same address back.
+    case lost(Loss)
+  }
+
+  /// RFC 2131, figure 5, and what comes before and after.
+  public enum State: Hashable, Sendable {
+    /// Nothing has begun, or everything is over.
+    case idle
+    /// Waiting a little before beginning anew.
+    case pausing
+    /// DISCOVER is sent until there is an offer.
+    case selecting
+    /// An offer was taken.
+    case requesting
+    /// The address of before is asked for, without an offer.
+    case rebooting
+    /// The address is ours unless somebody else has it.
+    case probing
+    /// All is well.
+    case bound
+    /// T1 is over.
+    case renewing
+    /// T2 is over.
+    case rebinding
+  }
+
+  /// What it is and wants.
+  public let settings: Settings
+  /// Where it stands.
+  public private(set) var state = State.idle
+  /// When ``advance(to:)`` is next to be called; `nil`: not before something comes.
+  public private(set) var nextDeadline: Duration?
+  /// The lease there is.
+  public private(set) var lease: DHCPv4Lease?
+  /// The address that is being probed for.
+  public var probedAddress: IPv4Address? { state == .probing ? candidate?.address : nil }
+  /// What was said since the last lease.
+  public private(set) var transcript = DHCPv4Transcript()
+
+  /// The only address of use: that of an interface which is in use.
+  private var pinned: IPv4Address?
+  private var candidate: DHCPv4Lease?
+  private var offer: (address: IPv4Address, server: IPv4Address)?
+  private var transactionID: UInt32 = 0
+  private var began: Duration = .zero
+  private var sentAt: Duration = .zero
+  private var attempts = 0
+  private var setbacks = 0
+  private var phaseEnds: Duration = .zero
+  private var random: SplitMix
+
+  /// For how long an offer, or an address of before, is asked for before everything starts over.
+  static let requestTime = Duration.seconds(10)
+
+  /// A client at rest.
+  ///
+  /// - Parameter seed: Where its random numbers come from: two clients need different ones.
+  public init(_ settings: Settings, seed: UInt64) {
+    self.settings = settings
+    random = SplitMix(state: seed)
+  }
+
+  // MARK: Beginning and end
+
+  /// INIT: starts to look for an address.
+  public mutating func start(at now: Duration) -> [Action] { select(at: now) }
+
+  /// Goes on with a lease of a former process, wherever in its time it is. One that has expired is asked for again.
+  public mutating func resume(_ lease: DHCPv4Lease, at now: Duration) -> [Action] {
+    pinned = lease.address
+    if let end = lease.expiresAt, now >= end { return reclaim(lease.address, at: now) }
+    self.lease = lease
+    state = .bound
+    nextDeadline = lease.renewsAt
+    return advance(to: now)
+  }
+
+  /// INIT-REBOOT: asks for an address that the client had, and that only is of use to it.
+  public mutating func reclaim(_ address: IPv4Address, at now: Duration) -> [Action] {
+    pinned = address
+    begin(.rebooting, at: now)
+    phaseEnds = now + Self.requestTime
+    return [transmit(at: now)]
+  }
+
+  /// Gives the address back, and ends.
+  public mutating func release(at now: Duration) -> [Action] {
+    defer { stop() }
+    guard let lease = lease ?? candidate, !lease.server.isUnspecified else { return [] }
+    transactionID = random.next()
+    var message = message(.release, at: now)
+    message.clientAddress = lease.address
+    message.options.set(.serverIdentifier, to: lease.server.rawValue)
+    return [.send(message, to: .unicast(server: lease.server, from: lease.address))]
+  }
+
+  /// Ends without a word.
+  public mutating func stop() {
+    state = .idle
+    nextDeadline = nil
+    lease = nil
+    candidate = nil
+  }
+
+  // MARK: Time
+
+  /// Does what is due.
+  public mutating func advance(to now: Duration) -> [Action] {
+    var actions: [Action] = []
+    // Bounded: what is due leads to something that is not, or to nothing.
+    for _ in 0..<8 {
+      guard let deadline = nextDeadline, deadline <= now else { break }
+      switch state {
+      case .idle: nextDeadline = nil
+      case .pausing: actions += select(at: now)
+      case .selecting: actions.append(transmit(at: now))
+      case .requesting, .rebooting:
+        if now >= phaseEnds { actions += select(at: now) } else { actions.append(transmit(at: now)) }
+      case .probing:
+        if now >= phaseEnds {
+          actions.append(bind(candidate!))
+        } else {
+          nextDeadline = phaseEnds
+          actions.append(.probe(candidate!.address))
+        }
+      case .bound, .renewing, .rebinding: actions += keep(lease!, at: now)
+      }
+    }
+    return actions
+  }
+
+  /// A lease whose renewal is due.
+  private mutating func keep(_ lease: DHCPv4Lease, at now: Duration) -> [Action] {
+    guard let rebinding = lease.rebindsAt, let end = lease.expiresAt else {
+      nextDeadline = nil
+      return []
+    }
+    if now >= end { return lose(.expired, at: now) }
+    let (phase, limit): (State, Duration) = now >= rebinding ? (.rebinding, end) : (.renewing, rebinding)
+    if state != phase {
+      begin(phase, at: now)
+      phaseEnds = limit
+    }
+    return [transmit(at: now)]
+  }
+
+  // MARK: What comes
+
+  /// Takes a message that came. One that is not meant for this client, or not now, is ignored.
+  public mutating func receive(_ message: DHCPv4Message, at now: Duration) -> [Action] {
+    guard message.isReply, message.transactionID == transactionID,
+      message.hardwareAddress == settings.hardwareAddress, let kind = message.kind
+    else { return [] }
+    switch (kind, state) {
+    case (.offer, .selecting): return consider(message, at: now)
+    case (.acknowledgement, .requesting), (.acknowledgement, .rebooting), (.acknowledgement, .renewing),
+      (.acknowledgement, .rebinding):
+      return acknowledged(message, at: now)
+    case (.refusal, .requesting), (.refusal, .rebooting), (.refusal, .renewing), (.refusal, .rebinding):
+      return refused(message, at: now)
+    default: return []
+    }
+  }
+
+  private mutating func consider(_ message: DHCPv4Message, at now: Duration) -> [Action] {
+    let address = message.yourAddress
+    guard let server = message.options.address(.serverIdentifier), !server.isUnspecified else {
+      transcript.note(.ignored(.offer, why: "it does not say which server it is from (option 54)"))
+      return []
+    }
+    guard !address.isUnspecified else {
+      transcript.note(.ignored(.offer, why: "it has no address in it"))
+      return []
+    }
+    transcript.note(.received(.offer, address: address, server: server, text: nil))
+    // To take another address would help nobody, and waste it.
+    if let pinned, address != pinned { return [] }
+    offer = (address, server)
+    // The same transaction goes on (RFC 2131, section 4.4.1).
+    state = .requesting
+    attempts = 0
+    phaseEnds = now + Self.requestTime
+    return [transmit(at: now)]
+  }
+
+  private mutating func acknowledged(_ message: DHCPv4Message, at now: Duration) -> [Action] {
+    guard
+      var granted = DHCPv4Lease(acknowledgement: message, requestedAt: sentAt, fuzz: random.fraction())
+    else {
+      transcript.note(.ignored(.acknowledgement, why: "it has no address in it"))
+      return []
+    }
+    if granted.server.isUnspecified { granted.server = offer?.server ?? lease?.server ?? .any }
+    transcript.note(
+      .received(.acknowledgement, address: granted.address, server: granted.server, text: nil))
+    if let pinned, granted.address != pinned { return lose(.changed(to: granted.address), at: now) }
+    // An address that is in use here needs no probing.
+    guard settings.probing > .zero, pinned == nil else { return [bind(granted)] }
+    candidate = granted
+    state = .probing
+    phaseEnds = now + settings.probing
+    nextDeadline = now + settings.probing / 2
+    return [.probe(granted.address)]
+  }
+
+  private mutating func refused(_ message: DHCPv4Message, at now: Duration) -> [Action] {
+    let text = message.options.text(.message)
+    transcript.note(
+      .received(.refusal, address: nil, server: message.options.address(.serverIdentifier), text: text))
+    if lease != nil { return lose(.refused(text), at: now) }
+    return pause(at: now)
+  }
+
+  /// Somebody else turned out to have the address that is being probed for, or that the client has.
+  public mutating func conflict(with other: MACAddress, at now: Duration) -> [Action] {
+    guard state == .probing, let candidate else { return [] }
+    transcript.note(.inUse(candidate.address, by: other))
+    transactionID = random.next()
+    var message = message(.decline, at: now)
+    message.options.set(.requestedAddress, to: candidate.address.rawValue)
+    message.options.set(.serverIdentifier, to: candidate.server.rawValue)
+    transcript.note(.sent(.decline))
+    self.candidate = nil
+    return [.send(message, to: .broadcast)] + pause(at: now)
+  }
+
+  // MARK: Transitions
+
+  private mutating func begin(_ state: State, at now: Duration) {
+    self.state = state
+    transactionID = random.next()
+    began = now
+    attempts = 0
+    candidate = nil
+    offer = nil
+  }
+
+  private mutating func select(at now: Duration) -> [Action] {
+    begin(.selecting, at: now)
+    return [transmit(at: now)]
+  }
+
+  /// Begins anew, a little later each time: where the same happens again and again, nobody must suffer from it.
+  private mutating func pause(at now: Duration) -> [Action] {
+    setbacks += 1
+    state = .pausing
+    nextDeadline = now + jittered(min(.milliseconds(250) * (1 << min(setbacks - 1, 8)), .seconds(10)))
+    return []
+  }
+
+  private mutating func bind(_ granted: DHCPv4Lease) -> Action {
+    lease = granted
+    candidate = nil
+    pinned = granted.address
+    setbacks = 0
+    transcript = DHCPv4Transcript()
+    state = .bound
+    nextDeadline = granted.renewsAt
+    return .bound(granted)
+  }
+
+  private mutating func lose(_ loss: Loss, at now: Duration) -> [Action] {
+    let hadLease = lease != nil
+    lease = nil
+    // Said once: what follows are attempts to get it back.
+    return (hadLease ? [.lost(loss)] : []) + pause(at: now)
+  }
+
+  // MARK: What goes
+
+  /// The message of the state, and when it is due again.
+  private mutating func transmit(at now: Duration) -> Action {
+    attempts += 1
+    sentAt = now
+    nextDeadline = min(
+      now + pauseAfterAttempt(at: now), state == .selecting ? .seconds(Int64.max / 2) : phaseEnds)
+    var message = message(state == .selecting ? .discover : .request, at: now)
+    var destination = Destination.broadcast
+    switch state {
+    case .selecting, .rebooting:
+      if let pinned { message.options.set(.requestedAddress, to: pinned.rawValue) }
+    case .requesting:
+      if let offer {
+        message.options.set(.requestedAddress, to: offer.address.rawValue)
+        message.options.set(.serverIdentifier, to: offer.server.rawValue)
+      }
+    case .renewing:
+      if let lease { destination = .unicast(server: lease.server, from: lease.address) }
+      message.wantsBroadcast = false
+    default: break
+    }
+    if state == .renewing || state == .rebinding, let lease { message.clientAddress = lease.address }
+    transcript.note(.sent(message.kind!))
+    return .send(message, to: destination)
+  }
+
+  /// RFC 2131, section 4.1, wants pauses that double, up to 64 seconds; ours begin shorter, because the first message
+  /// often comes before the link's other end passes anything on, and a container waits. Renewals have time: after a
+  /// few attempts they wait for half of what is left, but at least a minute (section 4.4.5).
+  private mutating func pauseAfterAttempt(at now: Duration) -> Duration {
+    if state == .renewing || state == .rebinding, attempts > 5 {
+      return max((phaseEnds - now) / 2, .seconds(60))
+    }
+    if attempts == 1 && state != .renewing { return jittered(.milliseconds(250)) }
+    let exponent = state == .renewing ? attempts - 1 : attempts - 2
+    return jittered(min(.seconds(1) * (1 << min(max(exponent, 0), 16)), settings.longestPause))
+  }
+
+  private mutating func jittered(_ pause: Duration) -> Duration { pause * (0.8 + 0.4 * random.fraction()) }
+
+  private func message(_ kind: DHCPv4Message.Kind, at now: Duration) -> DHCPv4Message {
+    var message = DHCPv4Message(
+      kind, transactionID: transactionID, hardwareAddress: settings.hardwareAddress)
+    if kind == .discover || kind == .request {
+      message.wantsBroadcast = settings.wantsBroadcast
+      message.seconds = UInt16(clamping: (now - began).components.seconds)
+      message.options.set(.maximumMessageSize, to: UInt16(1500))
+      if !settings.requested.isEmpty {
+        message.options[.parameterRequestList] = settings.requested.map(\.rawValue)
+      }
+      for option in settings.options.all { message.options[option.code] = option.value }
+    }
+    // In every message, the last one included: by another name the server would not know the client (RFC 6842).
+    if !settings.clientIdentifier.isEmpty {
+      message.options[.clientIdentifier] = settings.clientIdentifier
+    }
+    return message
+  }
+}
+
+/// SplitMix64 (Steele, Lea, Flood 2014): random enough for transaction numbers and pauses, and the same again from the
+/// same seed, which tests need.
+struct SplitMix: Sendable {
+  var state: UInt64
+
+  mutating func next() -> UInt64 {
+    state &+= 0x9e37_79b9_7f4a_7c15
+    var value = state
+    value = (value ^ value >> 30) &* 0xbf58_476d_1ce4_e5b9
+    value = (value ^ value >> 27) &* 0x94d0_49bb_1331_11eb
+    return value ^ value >> 31
+  }
+
+  mutating func next() -> UInt32 { UInt32(truncatingIfNeeded: next() as UInt64) }
+
+  /// From 0 to 1.
+  mutating func fraction() -> Double { Double(next() as UInt64 >> 11) / 0x1p53 }
+}

@@ -1,0 +1,246 @@
+import CNI
+import CNIPluginKit
+import Glibc
+import LinuxNetworking
+import NetworkAddresses
+import SystemPackage
+
+/// The daemon: holds the leases of all attachments on one thread, and does what the plugin asks for.
+final class DHCPDaemon {
+  let surroundings: LeaseSurroundings
+  private let store: LeaseFiles
+  private let boot = LeaseClocks.currentBoot()
+  private var attachments: [LeaseKey: LeasedAttachment] = [:]
+  /// Those that wait for a last word from a server, and until when.
+  private var departing: [(attachment: LeasedAttachment, until: Duration)] = []
+  private var isStopping = false
+
+  init(settings: DaemonSettings, loop: EventLoop, slowWork: SlowWork) throws {
+    surroundings = LeaseSurroundings(loop: loop, slowWork: slowWork, settings: settings)
+    store = try LeaseFiles(directory: settings.hostPrefix + settings.stateDirectory)
+  }
+
+  /// Writes a line to the log.
+  func log(_ message: String) { DaemonLog.write(message) }
+  /// Writes a line about an attachment.
+  func log(_ key: LeaseKey, _ message: String) { DaemonLog.write("\(key): \(message)") }
+
+  // MARK: Running
+
+  /// When ``advance(to:)`` is next to be called.
+  var nextDeadline: Duration? {
+    var next = departing.map(\.until).min()
+    for attachment in attachments.values {
+      if let deadline = attachment.nextDeadline { next = min(next ?? deadline, deadline) }
+    }
+    for (attachment, _) in departing {
+      if let deadline = attachment.nextDeadline { next = min(next ?? deadline, deadline) }
+    }
+    return next
+  }
+
+  /// Does what is due.
+  func advance(to now: Duration) {
+    for attachment in Array(attachments.values) { attachment.advance(to: now) }
+    for (attachment, _) in departing { attachment.advance(to: now) }
+    departing.removeAll { attachment, until in
+      guard attachment.isDone || until <= now else { return false }
+      attachment.close()
+      return true
+    }
+  }
+
+  /// Ends everything but the leases.
+  func stop() {
+    isStopping = true
+    for attachment in attachments.values { attachment.suspend() }
+    attachments = [:]
+  }
+
+  // MARK: Attachments
+
+  /// Brings the attachment's leases to the disk, and then calls `finish`.
+  func keep(_ attachment: LeasedAttachment, then finish: @escaping () -> Void) {
+    let records = attachment.sessions.compactMap { session in
+      session.record.map { (family: session.family, record: $0) }
+    }
+    let file = LeaseFile(
+      key: attachment.key, interface: attachment.interface, clientIdentifier: attachment.clientIdentifier,
+      wishes: attachment.wishes, records: records)
+    let bytes = file.encode(clocks: .now(boot: boot))
+    let (store, name) = (store, attachment.key.fileName)
+    surroundings.slowWork.perform {
+      let failure = store.write(bytes, name)
+      return { [self] in
+        if let failure { log(attachment.key, "the lease is not kept on disk: \(failure)") }
+        finish()
+      }
+    }
+  }
+
+  /// Forgets an attachment.
+  func remove(_ attachment: LeasedAttachment) {
+    if attachments[attachment.key] === attachment { attachments[attachment.key] = nil }
+    if !attachment.isDone { departing.append((attachment, EventLoop.now + .seconds(2))) }
+    let (store, name) = (store, attachment.key.fileName)
+    // Behind the writing that may be under way: on the same thread.
+    surroundings.slowWork.perform {
+      store.remove(name)
+      return nil
+    }
+  }
+
+  /// Takes up the leases of a former process.
+  func loadLeases() {
+    let clocks = LeaseClocks.now(boot: boot)
+    var count = 0
+    for name in store.names() {
+      do throws(CNIError) {
+        if try load(name, clocks) { count += 1 }
+      } catch {
+        log("\(error); it is left where it is, and nothing is done about it")
+      }
+    }
+    if count > 0 { log("\(count) leases of before go on") }
+  }
+
+  private func load(_ name: String, _ clocks: LeaseClocks) throws(CNIError) -> Bool {
+    var records: [DHCPv4LeaseRecord] = []
+    let path = store.path(name)
+    let file = try LeaseFile(reading: store.read(name), name: path, clocks: clocks) {
+      family, object, offset throws(CNIError) in
+      if family == .ipv4 { records.append(try DHCPv4LeaseRecord(object, offset: offset)) }
+    }
+    guard file.key.fileName == name else {
+      throw CNIError(.decodingFailure, "\(path) has the lease of \(file.key), which is another name's")
+    }
+    guard attachments[file.key] == nil else { return false }
+    do {
+      try file.interface.enter(from: NetworkNamespace.current()) {}
+    } catch let gone as AttachedInterface.Gone {
+      log(file.key, "\(gone); its lease will run out")
+      store.remove(name)
+      return false
+    } catch {
+      throw CNIError(describing: error).prefixed(path)
+    }
+    let attachment = LeasedAttachment(
+      key: file.key, interface: file.interface, clientIdentifier: file.clientIdentifier, wishes: file.wishes,
+      daemon: self)
+    attachments[file.key] = attachment
+    for record in records {
+      guard let session = try attachment.makeSession(.ipv4) as? DHCPv4Session else { continue }
+      attachment.resume(session)
+      session.resume(record, at: clocks.bootTime)
+    }
+    return true
+  }
+
+  // MARK: Commands
+
+  /// Carries out a request; `finish` is called when it is over, with more of the answer for ADD.
+  func handle(
+    _ request: DaemonRequest, finish: @escaping (Result<AddResult?, CNIError>) -> Void
+  ) -> LeaseKey? {
+    let key = LeaseKey(
+      network: request.network,
+      attachment: Attachment(containerID: request.containerID, interfaceName: request.interfaceName))
+    do {
+      switch request.command {
+      case .add:
+        try add(key, request) { finish($0.map { $0 }) }
+        return key
+      case .del: attachments[key]?.release()
+      case .check: try check(key, request)
+      case .gc: collectGarbage(request)
+      case .status: try status()
+      }
+      finish(.success(nil))
+    } catch {
+      finish(.failure(CNIError(describing: error)))
+    }
+    return nil
+  }
+
+  private func add(
+    _ key: LeaseKey, _ request: DaemonRequest, finish: @escaping (Result<AddResult, CNIError>) -> Void
+  ) throws {
+    guard !isStopping else { throw CNIError(.tryAgainLater, "the dhcp daemon is being stopped") }
+    let path = surroundings.settings.hostPrefix + request.namespace
+    let interface: AttachedInterface
+    do {
+      interface = try AttachedInterface(
+        path: path, name: key.attachment.interfaceName, home: NetworkNamespace.current())
+    } catch {
+      throw CNIError(describing: error).prefixed("the dhcp daemon cannot use the interface of \(key)")
+    }
+    if let present = attachments[key] {
+      // A runtime that asks again gets the same answer; a container of that name that is another one does not.
+      if present.interface == interface, present.isEstablished, present.wishes == request.wishes,
+        present.sessions.allSatisfy({ $0.standing == .held })
+      {
+        finish(.success(try present.result()))
+        return
+      }
+      log(key, "ADD while there is a lease already, which is given back first")
+      present.release()
+    }
+    let attachment = LeasedAttachment(
+      key: key, interface: interface, clientIdentifier: LeasedAttachment.clientIdentifier(key),
+      wishes: request.wishes, daemon: self)
+    attachments[key] = attachment
+    let now = EventLoop.now
+    let allowed = surroundings.settings.patience
+    attachment.acquire(.init(deadline: now + allowed, allowed: allowed, finish: finish), at: now)
+  }
+
+  /// Ends an ADD that nobody waits for any more.
+  func abandon(_ key: LeaseKey) {
+    guard let attachment = attachments[key], !attachment.isEstablished else { return }
+    log(key, "nobody waits for the ADD any more: it ends")
+    attachment.release()
+  }
+
+  private func check(_ key: LeaseKey, _ request: DaemonRequest) throws(CNIError) {
+    guard let attachment = attachments[key], attachment.isEstablished else {
+      throw CNIError(
+        .internalError, "the dhcp daemon has no lease for \(key)",
+        details:
+          "it was given back, or another daemon had it: delete the container's attachment, and add it again")
+    }
+    for session in attachment.sessions {
+      if case .lost(let reason) = session.standing {
+        throw CNIError(
+          .internalError, "\(key) has lost its lease: \(reason)",
+          details:
+            "the daemon goes on trying to get the same address back (\(session.transcript)); if that fails, the "
+            + "container has to be attached anew")
+      }
+    }
+    let held = try attachment.result().ips.map(\.address)
+    for address in request.expected where !held.contains(address) {
+      throw CNIError(
+        .internalError,
+        "\(key) was given the address \(address), its lease is for "
+          + held.map(\.description).joined(separator: ", "))
+    }
+  }
+
+  private func collectGarbage(_ request: DaemonRequest) {
+    let valid = Set(request.valid)
+    for (key, attachment) in attachments
+    where key.network == request.network && !valid.contains(key.attachment) {
+      log(key, "GC: the attachment is not among the valid ones")
+      attachment.release()
+    }
+  }
+
+  private func status() throws(CNIError) {
+    if let missing = Privileges.explanation(needed: [.netAdmin, .netRaw, .sysAdmin]) {
+      throw CNIError(.notAvailable, "the dhcp daemon cannot open sockets in containers", details: missing)
+    }
+    if let failure = store.problem() {
+      throw CNIError(.notAvailable, "the dhcp daemon cannot keep leases: \(failure)")
+    }
+  }
+}

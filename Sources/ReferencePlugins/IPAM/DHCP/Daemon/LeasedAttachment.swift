@@ -1,0 +1,209 @@
+import CNI
+import CNIPluginKit
+import LinuxNetworking
+import NetworkAddresses
+
+/// One attachment that the daemon has leases for, or is looking for some: a session per family, and who waits for them.
+final class LeasedAttachment: LeaseSessionOwner {
+  let key: LeaseKey
+  let interface: AttachedInterface
+  let clientIdentifier: [UInt8]
+  let wishes: LeaseWishes
+  private(set) var sessions: [any LeaseSession] = []
+  /// What has to be written to disk, and what to be told, is the daemon's business.
+  private unowned let daemon: DHCPDaemon
+
+  /// An ADD that waits: until when, and who is told how it ended.
+  struct Waiting {
+    let deadline: Duration
+    let allowed: Duration
+    let finish: (Result<AddResult, CNIError>) -> Void
+  }
+
+  private var waiting: Waiting?
+  /// Whether ADD has been answered: from then on the lease is a promise.
+  private(set) var isEstablished = false
+  private(set) var isOver = false
+
+  init(
+    key: LeaseKey, interface: AttachedInterface, clientIdentifier: [UInt8], wishes: LeaseWishes,
+    daemon: DHCPDaemon
+  ) {
+    self.key = key
+    self.interface = interface
+    self.clientIdentifier = clientIdentifier
+    self.wishes = wishes
+    self.daemon = daemon
+  }
+
+  /// Option 61 as the Go daemon builds it, so that a server knows the container again: type 0 and the attachment's three
+  /// names.
+  static func clientIdentifier(_ key: LeaseKey) -> [UInt8] {
+    let name = "\(key.attachment.containerID)/\(key.network)/\(key.attachment.interfaceName)"
+    return [0] + name.utf8.prefix(254)
+  }
+
+  // MARK: Beginning
+
+  /// Looks for leases; `waiting` is told when all are there, or that it took too long.
+  func acquire(_ waiting: Waiting, at now: Duration) {
+    self.waiting = waiting
+    do {
+      for family in wishes.families {
+        let session = try makeSession(family)
+        sessions.append(session)
+        try session.begin(at: now)
+      }
+    } catch {
+      fail(CNIError(describing: error).prefixed("no DHCP lease for \(key)"))
+    }
+  }
+
+  /// Takes up what a file says.
+  func resume(_ session: any LeaseSession) {
+    isEstablished = true
+    sessions.append(session)
+  }
+
+  /// A session for a family.
+  func makeSession(_ family: AddressFamily) throws(CNIError) -> any LeaseSession {
+    switch family {
+    case .ipv4:
+      return DHCPv4Session(
+        interface: interface, clientIdentifier: clientIdentifier, wishes: wishes,
+        surroundings: daemon.surroundings, owner: self)
+    case .ipv6:
+      throw CNIError(.unsupportedField, "ipam.families: ipv6 is not supported")
+    }
+  }
+
+  // MARK: What happens
+
+  var nextDeadline: Duration? {
+    var next = waiting?.deadline
+    for deadline in sessions.compactMap(\.nextDeadline) { next = min(next ?? deadline, deadline) }
+    return next
+  }
+
+  func advance(to now: Duration) {
+    for session in sessions where session.nextDeadline.map({ $0 <= now }) == true { session.advance(to: now) }
+    if let waiting, waiting.deadline <= now, !isOver { timeOut(waiting) }
+  }
+
+  func session(_ session: any LeaseSession, changed event: String) {
+    if isOver { return }
+    daemon.log(key, event)
+    if case .ended(let reason) = session.standing {
+      if waiting != nil { return fail(CNIError(.internalError, "no DHCP lease for \(key): \(reason)")) }
+      sessions.removeAll { $0 === session }
+      if sessions.isEmpty { return end() }
+    }
+    if waiting != nil {
+      // `acquire` adds one after the other: none may be missing.
+      guard sessions.count == wishes.families.count, sessions.allSatisfy({ $0.standing == .held }) else {
+        return
+      }
+      establish()
+    } else if session.standing == .held {
+      daemon.keep(self) {}
+    }
+  }
+
+  private func establish() {
+    guard let waiting else { return }
+    do throws(CNIError) {
+      let result = try result()
+      self.waiting = nil
+      daemon.keep(self) { [self] in
+        // Meanwhile DEL may have come.
+        guard !isOver else {
+          return waiting.finish(
+            .failure(CNIError(.tryAgainLater, "the lease for \(key) was given back during ADD")))
+        }
+        isEstablished = true
+        waiting.finish(.success(result))
+      }
+    } catch {
+      fail(error)
+    }
+  }
+
+  /// The result over all families.
+  func result() throws(CNIError) -> AddResult {
+    var result = AddResult()
+    for session in sessions {
+      let part = try session.result()
+      result.ips += part.ips
+      result.routes += part.routes
+      for server in part.dns.nameservers where !result.dns.nameservers.contains(server) {
+        result.dns.nameservers.append(server)
+      }
+      if result.dns.domain.isEmpty { result.dns.domain = part.dns.domain }
+      for domain in part.dns.search where !result.dns.search.contains(domain) {
+        result.dns.search.append(domain)
+      }
+    }
+    return result
+  }
+
+  // MARK: End
+
+  private func timeOut(_ waiting: Waiting) {
+    let missing = sessions.filter { $0.standing != .held }
+    let report = missing.map { "\($0.family == .ipv4 ? "DHCPv4" : "DHCPv6"): \($0.transcript)" }
+    fail(
+      CNIError(
+        .tryAgainLater,
+        "no DHCP lease for \(key) within \(waiting.allowed.components.seconds) s: "
+          + report.joined(separator: "; "),
+        details:
+          "is there a DHCP server on the network of \(interface.name), and may it answer this container? "
+          + "The time is the daemon's -timeout"))
+  }
+
+  private func fail(_ error: CNIError) {
+    let waiting = waiting
+    self.waiting = nil
+    daemon.log(key, error.message)
+    release()
+    waiting?.finish(.failure(error))
+  }
+
+  /// Gives back what there is, and ends.
+  func release() {
+    if isOver { return }
+    isOver = true
+    let now = EventLoop.now
+    for session in sessions { session.release(at: now) }
+    if let waiting {
+      self.waiting = nil
+      waiting.finish(.failure(CNIError(.tryAgainLater, "DEL or GC has ended the ADD of \(key)")))
+    }
+    daemon.remove(self)
+  }
+
+  /// Whether every lease has been given back: some protocols wait for an answer.
+  var isDone: Bool {
+    sessions.allSatisfy { if case .ended = $0.standing { true } else { false } }
+  }
+
+  /// Closes what is still open.
+  func close() {
+    for session in sessions { session.close() }
+  }
+
+  /// Ends without a word: the interface is gone.
+  private func end() {
+    isOver = true
+    for session in sessions { session.close() }
+    daemon.remove(self)
+  }
+
+  /// Ends and keeps what is on disk: the daemon stops.
+  func suspend() {
+    isOver = true
+    for session in sessions { session.close() }
+    waiting?.finish(.failure(CNIError(.tryAgainLater, "the dhcp daemon is being stopped")))
+    waiting = nil
+  }
+}

@@ -1,0 +1,117 @@
+import CNI
+import Glibc
+import SystemPackage
+
+/// A connection of a plugin: takes one request, and stays until that is answered.
+final class PluginConnection {
+  /// For how long a plugin may be silent.
+  static let patience = Duration.seconds(5)
+  private static let longestRequest = 1 << 20
+
+  private let socket: Int32
+  private let daemon: DHCPDaemon
+  private let loop: EventLoop
+  private let onEnd: (PluginConnection) -> Void
+  private var input: [UInt8] = []
+  private var pending: LeaseKey?
+  private var isAnswered = false
+  private var hasRequest = false
+  private(set) var isOpen = true
+  /// When to end if there is no whole request by then; `nil` once there is.
+  private(set) var deadline: Duration?
+
+  init(
+    socket: Int32, daemon: DHCPDaemon, loop: EventLoop, onEnd: @escaping (PluginConnection) -> Void
+  ) throws(Errno) {
+    self.socket = socket
+    self.daemon = daemon
+    self.loop = loop
+    self.onEnd = onEnd
+    deadline = EventLoop.now + Self.patience
+    try loop.watch(socket) { [unowned self] hungUp in self.readable(hungUp) }
+  }
+
+  private func readable(_ hungUp: Bool) {
+    var chunk = [UInt8](repeating: 0, count: 4096)
+    while isOpen {
+      let count = read(socket, &chunk, chunk.count)
+      if count > 0 {
+        input += chunk[..<count]
+        if input.count > Self.longestRequest { return close() }
+        continue
+      }
+      if count < 0 && errno == EINTR { continue }
+      if count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) { break }
+      // The plugin is gone, or has said all it has to say.
+      takeRequest()
+      return close()
+    }
+    takeRequest()
+  }
+
+  private func takeRequest() {
+    guard isOpen, !hasRequest, let newline = input.firstIndex(of: UInt8(ascii: "\n")) else { return }
+    hasRequest = true
+    deadline = nil
+    let line = Array(input[..<newline])
+    if line.starts(with: "CONNECT ".utf8) { return refuseGoPlugin() }
+    do throws(CNIError) {
+      let request = try DaemonRequest(decoding: line)
+      if request.command == .add {
+        let allowed = daemon.surroundings.settings.patience.milliseconds
+        send(["swiftCNIDHCP": .integer(DaemonRequest.protocolVersion), "milliseconds": .integer(allowed)])
+      }
+      let key = daemon.handle(request) { [weak self] in self?.answer($0) }
+      if !isAnswered { pending = key }
+    } catch {
+      answer(.failure(error))
+    }
+  }
+
+  /// The Go plugin opens with HTTP, and shows the status of an answer that it does not like.
+  private func refuseGoPlugin() {
+    let status =
+      "HTTP/1.0 421 this is the dhcp daemon of swift-cni, which the Go dhcp plugin cannot talk to: "
+      + "use swift-cni's dhcp plugin, or stop this daemon and start the Go one\n\n"
+    write(Array(status.utf8))
+    close()
+  }
+
+  private func answer(_ outcome: Result<AddResult?, CNIError>) {
+    guard isOpen, !isAnswered else { return }
+    isAnswered = true
+    pending = nil
+    var object: JSONObject = ["swiftCNIDHCP": .integer(DaemonRequest.protocolVersion), "done": .bool(true)]
+    switch outcome {
+    case .success(let result?):
+      do throws(CNIError) { object.append("result", try result.encode(as: .v1_1_0)) } catch {
+        object.append("error", error.json(version: nil))
+      }
+    case .success(nil): break
+    case .failure(let error): object.append("error", error.json(version: nil))
+    }
+    send(object)
+    close()
+  }
+
+  private func send(_ object: JSONObject) {
+    write(JSONValue.object(object).serialized() + [UInt8(ascii: "\n")])
+  }
+
+  /// Answers are far smaller than a socket's buffer: what does not fit at once has a reader that does not read.
+  private func write(_ bytes: [UInt8]) {
+    _ = bytes.withUnsafeBytes {
+      Glibc.send(socket, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL | MSG_DONTWAIT))
+    }
+  }
+
+  /// Ends the connection; an ADD that it waited for ends as well.
+  func close() {
+    guard isOpen else { return }
+    isOpen = false
+    loop.stopWatching(socket)
+    Glibc.close(socket)
+    if let pending { daemon.abandon(pending) }
+    onEnd(self)
+  }
+}
