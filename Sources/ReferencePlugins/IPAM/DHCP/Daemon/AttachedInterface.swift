@@ -25,12 +25,12 @@ struct AttachedInterface: Sendable, Hashable {
 
   /// Finds the interface, and sees to it that it is up.
   ///
+  /// - Returns: The interface; if it was down, also what tells when it is up at last.
   /// - Throws: `NamespaceError`; `CNIError` if there is no such interface, or not one of Ethernet.
-  init(path: String, name: String, home: borrowing NetworkNamespace) throws {
+  static func find(
+    path: String, name: String, home: borrowing NetworkNamespace
+  ) throws -> (AttachedInterface, LinkWatch?) {
     let namespace = try NetworkNamespace.open(path)
-    self.path = path
-    self.namespace = try namespace.identity
-    self.name = name
     var socket = try namespace.run(from: home) { try RouteSocket() }
     guard let link = try socket.find(.name(name)) else {
       throw CNIError(
@@ -42,9 +42,13 @@ struct AttachedInterface: Sendable, Hashable {
       throw CNIError(
         .invalidConfiguration, "\(name) in the namespace \(path) is no Ethernet interface: DHCP needs one")
     }
-    index = link.index
-    self.mac = mac
+    let interface = AttachedInterface(
+      path: path, namespace: try namespace.identity, name: name, index: link.index, mac: mac)
+    if link.isUp, link.operationalState == .up || link.operationalState == .unknown {
+      return (interface, nil)
+    }
     if !link.isUp { try socket.perform(.changeLink(.index(link.index), LinkChange(isUp: true))) }
+    return (interface, LinkWatch(socket: socket, index: link.index))
   }
 
   init(path: String, namespace: NamespaceIdentity, name: String, index: Int32, mac: MACAddress) {
@@ -76,5 +80,23 @@ struct AttachedInterface: Sendable, Hashable {
       }
       return try body()
     }
+  }
+}
+
+/// Whether a link that was set up has become so: the kernel works off the carrier event in the background, and what is
+/// sent before is lost without an error.
+final class LinkWatch {
+  private var socket: RouteSocket
+  private let index: Int32
+
+  init(socket: consuming RouteSocket, index: Int32) {
+    self.socket = socket
+    self.index = index
+  }
+
+  /// Also true if it cannot be found out.
+  var isUp: Bool {
+    guard let state = try? socket.link(index: index).operationalState else { return true }
+    return state == .up || state == .unknown
   }
 }

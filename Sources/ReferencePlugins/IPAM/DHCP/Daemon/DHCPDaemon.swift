@@ -168,8 +168,9 @@ final class DHCPDaemon {
     guard !isStopping else { throw CNIError(.tryAgainLater, "the dhcp daemon is being stopped") }
     let path = surroundings.settings.hostPrefix + request.namespace
     let interface: AttachedInterface
+    let watch: LinkWatch?
     do {
-      interface = try AttachedInterface(
+      (interface, watch) = try AttachedInterface.find(
         path: path, name: key.attachment.interfaceName, home: NetworkNamespace.current())
     } catch {
       throw CNIError(describing: error).prefixed("the dhcp daemon cannot use the interface of \(key)")
@@ -191,7 +192,8 @@ final class DHCPDaemon {
     attachments[key] = attachment
     let now = EventLoop.now
     let allowed = surroundings.settings.patience
-    attachment.acquire(.init(deadline: now + allowed, allowed: allowed, finish: finish), at: now)
+    attachment.acquire(
+      .init(deadline: now + allowed, allowed: allowed, finish: finish), after: watch, at: now)
   }
 
   /// Ends an ADD that nobody waits for any more.

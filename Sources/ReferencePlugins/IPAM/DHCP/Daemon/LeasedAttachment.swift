@@ -21,6 +21,8 @@ final class LeasedAttachment: LeaseSessionOwner {
   }
 
   private var waiting: Waiting?
+  /// A link that is not up yet, when to look again, and until when to wait for it.
+  private var rising: (watch: LinkWatch, next: Duration, until: Duration)?
   /// Whether ADD has been answered: from then on the lease is a promise.
   private(set) var isEstablished = false
   private(set) var isOver = false
@@ -45,9 +47,18 @@ final class LeasedAttachment: LeaseSessionOwner {
 
   // MARK: Beginning
 
-  /// Looks for leases; `waiting` is told when all are there, or that it took too long.
-  func acquire(_ waiting: Waiting, at now: Duration) {
+  /// Looks for leases, once the link is up; `waiting` is told when all are there, or that it took too long.
+  func acquire(_ waiting: Waiting, after watch: LinkWatch?, at now: Duration) {
     self.waiting = waiting
+    if let watch {
+      rising = (watch, now + .milliseconds(1), now + .milliseconds(500))
+    } else {
+      begin(at: now)
+    }
+  }
+
+  private func begin(at now: Duration) {
+    rising = nil
     do {
       for family in wishes.families {
         let session = try makeSession(family)
@@ -81,11 +92,19 @@ final class LeasedAttachment: LeaseSessionOwner {
 
   var nextDeadline: Duration? {
     var next = waiting?.deadline
+    if let rising { next = min(next ?? rising.next, rising.next) }
     for deadline in sessions.compactMap(\.nextDeadline) { next = min(next ?? deadline, deadline) }
     return next
   }
 
   func advance(to now: Duration) {
+    if let rising, rising.next <= now {
+      if now >= rising.until || rising.watch.isUp {
+        begin(at: now)
+      } else {
+        self.rising?.next = now + .milliseconds(1)
+      }
+    }
     for session in sessions where session.nextDeadline.map({ $0 <= now }) == true { session.advance(to: now) }
     if let waiting, waiting.deadline <= now, !isOver { timeOut(waiting) }
   }
@@ -99,7 +118,7 @@ final class LeasedAttachment: LeaseSessionOwner {
       if sessions.isEmpty { return end() }
     }
     if waiting != nil {
-      // `acquire` adds one after the other: none may be missing.
+      // `begin` adds one after the other: none may be missing.
       guard sessions.count == wishes.families.count, sessions.allSatisfy({ $0.standing == .held }) else {
         return
       }
@@ -173,6 +192,7 @@ final class LeasedAttachment: LeaseSessionOwner {
   func release() {
     if isOver { return }
     isOver = true
+    rising = nil
     let now = EventLoop.now
     for session in sessions { session.release(at: now) }
     if let waiting {
@@ -202,6 +222,7 @@ final class LeasedAttachment: LeaseSessionOwner {
   /// Ends and keeps what is on disk: the daemon stops.
   func suspend() {
     isOver = true
+    rising = nil
     for session in sessions { session.close() }
     waiting?.finish(.failure(CNIError(.tryAgainLater, "the dhcp daemon is being stopped")))
     waiting = nil
