@@ -71,13 +71,14 @@ let package = Package(
     .testTarget(name: "DHCPTests", dependencies: ["DHCP", "NetworkAddresses"]),
     .testTarget(name: "CNIExecutionTests", dependencies: ["CNIExecution", "CNI", "TestSupport"]),
     .testTarget(
-      name: "CNIPluginKitTests", dependencies: ["CNIPluginKit", "CNIExecution", "CNI"]),
+      name: "CNIPluginKitTests", dependencies: ["CNIPluginKit", "CNIExecution", "CNI", "LinuxNetworking"]),
     .testTarget(
       name: "CNIRuntimeTests", dependencies: ["CNIRuntime", "CNIExecution", "CNI", "TestSupport"]),
     .testTarget(
       name: "ReferencePluginsTests",
       dependencies: [
-        "ReferencePlugins", "CNIPluginKit", "CNIExecution", "CNI", "NetworkAddresses", "TestSupport",
+        "ReferencePlugins", "CNIPluginKit", "CNIExecution", "CNI", "LinuxNetworking", "NetworkAddresses",
+        "TestSupport",
       ]),
     .target(name: "TestSupport", dependencies: ["CLinux"], path: "Tests/TestSupport"),
   ],

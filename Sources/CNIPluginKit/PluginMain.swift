@@ -15,47 +15,67 @@ public enum PluginMain {
   public static func run<P: Plugin>(
     _ plugin: P.Type, embedded: EmbeddedPlugins = .none, version: String
   ) -> Int32 {
-    guard let commandText = variable("CNI_COMMAND"), !commandText.isEmpty else {
-      StandardError.write(introduction(of: plugin, version: version))
-      return 0
+    do throws(CNIError) {
+      guard let request = try receive() else {
+        StandardError.write(introduction(of: plugin, version: version))
+        return 0
+      }
+      let runner = PluginRunner(path: request.path, embedded: embedded)
+      return send(P.reply(to: request, environment: PluginEnvironment(runner: runner)))
+    } catch {
+      return send(PluginReply(standardOutput: error.serialized(version: nil), exitStatus: .exited(1)))
     }
+  }
+
+  /// The request that this process was started with: what `run` begins with, for a plugin that is a function.
+  ///
+  /// - Parameter readsInputOfVersion: Whether standard input is read for VERSION, too, where nobody needs it.
+  /// - Returns: `nil` if there is no `CNI_COMMAND`: then no runtime has started it.
+  /// - Throws: code 4 if the command is none, 5 if standard input cannot be read.
+  public static func receive(readsInputOfVersion: Bool = false) throws(CNIError) -> PluginRequest? {
+    guard let commandText = variable("CNI_COMMAND"), !commandText.isEmpty else { return nil }
     guard let command = Command(rawValue: commandText) else {
       let known = "ADD, DEL, CHECK, GC, STATUS, VERSION"
-      return fail(
-        CNIError(.invalidEnvironment, "CNI_COMMAND is \"\(commandText)\", which is none of \(known)"))
+      throw CNIError(.invalidEnvironment, "CNI_COMMAND is \"\(commandText)\", which is none of \(known)")
     }
     let configuration: [UInt8]
-    if command == .version {
+    if command == .version && !readsInputOfVersion {
       configuration = []
     } else {
       guard let input = readStandardInput() else {
-        return fail(CNIError(.ioFailure, "cannot read the network configuration from standard input"))
+        throw CNIError(.ioFailure, "cannot read the network configuration from standard input")
       }
       configuration = input
     }
-    let request = PluginRequest(
+    return PluginRequest(
       command: command, containerID: variable("CNI_CONTAINERID") ?? "",
       namespace: variable("CNI_NETNS") ?? "",
       interfaceName: variable("CNI_IFNAME") ?? "", arguments: variable("CNI_ARGS") ?? "",
       path: searchPath(variable("CNI_PATH") ?? ""),
       netnsOverride: isTrue(variable("CNI_NETNS_OVERRIDE")), configuration: configuration)
-    let reply = P.reply(
-      to: request,
-      environment: PluginEnvironment(runner: PluginRunner(path: request.path, embedded: embedded)))
+  }
+
+  /// Writes a reply to standard output: what `run` ends with.
+  ///
+  /// - Returns: The status to exit with; 1 for a reply that did not end by exiting.
+  public static func send(_ reply: PluginReply) -> Int32 {
     writeStandardOutput(reply.standardOutput)
     guard case .exited(let status) = reply.exitStatus else { return 1 }
     return status
   }
 
-  private static func fail(_ error: CNIError) -> Int32 {
-    writeStandardOutput(error.serialized(version: nil))
-    return 1
+  private static func introduction<P: Plugin>(of plugin: P.Type, version: String) -> String {
+    introduction(
+      type: P.type, summary: P.summary, versions: P.supportedVersions.map(\.rawValue), version: version)
   }
 
-  private static func introduction<P: Plugin>(of plugin: P.Type, version: String) -> String {
+  /// What a plugin says of itself to somebody who starts it by hand.
+  public static func introduction(
+    type: String, summary: String, versions: [String], version: String
+  ) -> String {
     """
-    \(P.type) \(version), a CNI plugin: \(P.summary)
-    CNI protocol versions supported: \(P.supportedVersions.map(\.rawValue).joined(separator: ", "))
+    \(type) \(version), a CNI plugin: \(summary)
+    CNI protocol versions supported: \(versions.joined(separator: ", "))
 
     A container runtime calls it with a network configuration (JSON) on standard input and these variables:
       CNI_COMMAND      ADD, DEL, CHECK, GC, STATUS or VERSION

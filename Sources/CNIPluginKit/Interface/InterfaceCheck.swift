@@ -6,11 +6,7 @@ extension InterfacePlugin {
   /// CHECK: IPAM, then the container's interface, its addresses and routes against `prevResult`, then the link.
   public func check(_ call: PluginCall) throws {
     if let ipamType = settings.ipamType { try call.delegate(to: ipamType, .check) }
-    guard let expected = try call.configuration.prevResult() else {
-      throw CNIError(
-        .invalidConfiguration, "CHECK needs prevResult, the result of ADD, in the configuration",
-        details: "the runtime keeps it in its cache; without it, delete and add the attachment again")
-    }
+    let expected = try call.requiredPrevResult()
     guard settings.hasKernelInterface else { return }
     let attachment = try InterfaceAttachment(call)
     guard

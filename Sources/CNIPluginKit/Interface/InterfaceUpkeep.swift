@@ -25,16 +25,8 @@ extension InterfacePlugin {
 
   /// STATUS: privileges, the plugin's own needs, IPAM.
   public func status(_ call: PluginCall) throws {
-    if let missing = Privileges.explanation(needed: [.netAdmin, .sysAdmin]) {
-      throw CNIError(.notAvailable, "\(Self.type) cannot make interfaces", details: missing)
-    }
-    do {
-      try checkRequirements(call)
-    } catch {
-      var failure = CNIError(describing: error)
-      if failure.code != .limitedConnectivity { failure.code = .notAvailable }
-      throw failure
-    }
+    try Self.requirePrivileges([.netAdmin, .sysAdmin], for: "make interfaces")
+    try reportingUnavailability { try checkRequirements(call) }
     if let ipamType = settings.ipamType { try call.delegate(to: ipamType, .status) }
   }
 }

@@ -114,11 +114,7 @@ public struct Static: Plugin {
   /// An address that is in the previous result must be there with the gateway that the configuration gives it. One that
   /// is not there at all is no error: the caller may have passed other addresses to ADD than to CHECK.
   public func check(_ call: PluginCall) throws(CNIError) {
-    guard let result = try call.configuration.prevResult() else {
-      throw CNIError(
-        .invalidConfiguration, "CHECK needs prevResult in the configuration",
-        details: "the runtime has to pass the result of ADD")
-    }
+    let result = try call.requiredPrevResult()
     for wanted in addresses {
       guard let gateway = wanted.gateway,
         let found = result.ips.first(where: { $0.address.address == wanted.address.address }),
