@@ -1,8 +1,9 @@
 /// RFC 4648, section 4, with padding: how Go writes a `[]byte` into JSON.
-enum Base64 {
+package enum Base64 {
   private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
 
-  static func encode(_ bytes: [UInt8]) -> String {
+  /// The text of some bytes.
+  package static func encode(_ bytes: [UInt8]) -> String {
     let length = (bytes.count + 2) / 3 * 4
     return String(unsafeUninitializedCapacity: length) { text in
       var written = 0
@@ -23,8 +24,8 @@ enum Base64 {
     }
   }
 
-  /// `nil` if it is not well-formed. Line ends are skipped, as Go does.
-  static func decode(_ text: String) -> [UInt8]? {
+  /// The bytes of a text; `nil` if it is not well-formed. Line ends are skipped, as Go does.
+  package static func decode(_ text: String) -> [UInt8]? {
     var bytes: [UInt8] = []
     bytes.reserveCapacity(text.utf8.count / 4 * 3)
     var group: UInt32 = 0

@@ -1,6 +1,6 @@
 import Testing
 
-@testable import CNIRuntime
+@testable import CNI
 
 @Suite struct Base64Tests {
   /// RFC 4648, section 10.
