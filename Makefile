@@ -7,6 +7,8 @@ SECONDS     ?= 60
 DESTDIR     ?=
 PREFIX      ?= /usr/local
 CNI_BIN_DIR ?= /opt/cni/bin
+# 1: `make install` also installs noop and debug, which tests of runtimes use.
+TEST_PLUGINS ?=
 
 # What is installed and measured: static, stripped, one file under many names.
 PRODUCT     := .build/install/cni
@@ -36,7 +38,7 @@ NETWORK_PACKAGES   := iproute2 iputils-ping nftables iptables util-linux python3
 help: ## List the targets
 	@printf 'swift-cni: everything CNI in one static executable\n\n'
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{ printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@printf '\nVariables: DESTDIR= PREFIX=$(PREFIX) CNI_BIN_DIR=$(CNI_BIN_DIR) SECONDS=$(SECONDS) JOBS=$(JOBS)\n'
+	@printf '\nVariables: DESTDIR= PREFIX=$(PREFIX) CNI_BIN_DIR=$(CNI_BIN_DIR) TEST_PLUGINS=$(TEST_PLUGINS) SECONDS=$(SECONDS) JOBS=$(JOBS)\n'
 
 build: ## Build the static executable (.build/install/cni)
 	@Scripts/require.sh $(TOOLCHAIN_PACKAGES)
@@ -57,13 +59,13 @@ test-vm: ## Run the tests that match FILTER in a virtual machine, whose kernel h
 
 lint: ## Check formatting of Swift sources, and the scripts
 	@Scripts/require.sh shellcheck python3
-	$(SWIFT) format lint --strict -r Package.swift Sources Tests
+	$(SWIFT) format lint --strict -r Package.swift Sources Tests Examples
 	shellcheck Scripts/*.sh Tests/Shell/*.sh Tests/VirtualMachine/*.sh .ci/run
 	@for script in $$(git ls-files '*.py'); do \
 	  python3 -c 'import ast, sys; ast.parse(open(sys.argv[1]).read(), sys.argv[1])' "$$script" || exit 1; done
 
 format: ## Rewrite Swift sources in the house format
-	$(SWIFT) format -i -r Package.swift Sources Tests
+	$(SWIFT) format -i -r Package.swift Sources Tests Examples
 
 demo: build ## Two containers on a bridge network, in a throw-away host
 	@Scripts/require.sh $(NETWORK_PACKAGES)
@@ -88,7 +90,7 @@ fuzz: ## Fuzz the parsers, SECONDS=60 each
 	  Fuzzing/run.sh "$$target" "$(SECONDS)" || exit 1; done
 
 install: build ## Hard links into CNI_BIN_DIR, cnitool into PREFIX/bin, each by rename
-	@Scripts/install.sh $(PRODUCT) "$(DESTDIR)$(CNI_BIN_DIR)" "$(DESTDIR)$(PREFIX)/bin"
+	@TEST_PLUGINS="$(TEST_PLUGINS)" Scripts/install.sh $(PRODUCT) "$(DESTDIR)$(CNI_BIN_DIR)" "$(DESTDIR)$(PREFIX)/bin"
 
 uninstall: ## Remove what `make install` put there, and nothing else
 	@Scripts/uninstall.sh "$(DESTDIR)$(CNI_BIN_DIR)" "$(DESTDIR)$(PREFIX)/bin"

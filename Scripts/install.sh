@@ -1,6 +1,8 @@
 #!/bin/bash
 # install.sh EXECUTABLE PLUGIN_DIRECTORY PROGRAM_DIRECTORY
 #
+# TEST_PLUGINS=1 in the environment: also the stand-ins for tests of runtimes, noop and debug.
+#
 # One file under many names: the executable says which plugins it can be (`--list-names`), and each of these names
 # becomes a hard link. Every name is put in place by rename(2): a runtime that executes a plugin at the same moment
 # gets the old file or the new one, whole; what runs goes on running; and whoever stops half-way leaves a directory in
@@ -8,7 +10,9 @@
 set -euo pipefail
 executable=$1 plugins=$2 programs=$3
 
-names=$("$executable" --list-names)
+list=(--list-names)
+if [ "${TEST_PLUGINS:-}" = 1 ]; then list+=(--test-plugins); fi
+names=$("$executable" "${list[@]}")
 [ -n "$names" ] || { echo "$executable names no plugins" >&2; exit 1; }
 while read -r name; do
   [[ $name =~ ^[a-z0-9][a-z0-9-]*$ ]] || { echo "$executable lists a strange name: $name" >&2; exit 1; }

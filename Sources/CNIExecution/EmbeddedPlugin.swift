@@ -54,6 +54,11 @@ public struct EmbeddedPlugins: Sendable {
     plugins.first { $0.type == type }
   }
 
+  /// All plugins of both; of two with the same type the first counts.
+  public static func + (first: EmbeddedPlugins, second: EmbeddedPlugins) -> EmbeddedPlugins {
+    EmbeddedPlugins(first.plugins + second.plugins)
+  }
+
   /// All types, in the order given.
   public var types: [String] { plugins.map(\.type) }
   /// Whether there is none.

@@ -51,6 +51,7 @@ func provider(ofPlugin type: String) -> String {
     "static",
     "dhcp", "portmap", "firewall", "bandwidth", "tuning", "sbr", "vrf":
     "it is one of the reference plugins (swift-cni, or a containernetworking-plugins package)"
+  case "noop", "debug": "it is a test double of swift-cni (make install TEST_PLUGINS=1)"
   case "flannel": "it comes with flannel (github.com/flannel-io/cni-plugin)"
   case "calico", "calico-ipam": "it comes with Calico, whose node agent installs it"
   case "cilium-cni": "it comes with Cilium, whose agent installs it"

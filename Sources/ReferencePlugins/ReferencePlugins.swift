@@ -11,7 +11,14 @@ public enum ReferencePlugins {
   /// Their types, in alphabetical order.
   public static var names: [String] { programs.map(\.embedded.type) }
 
-  /// Runs the plugin of that name as the program that it is; `nil` if there is none.
+  /// Stand-ins for plugins in the tests of a runtime: `noop`, which is also called `debug`. They are none of ``all``, and
+  /// on no node unless somebody asks for them: `ReferencePlugins.all + ReferencePlugins.testDoubles`.
+  public static let testDoubles = EmbeddedPlugins(doubles.map(\.embedded))
+
+  /// The types of the test doubles.
+  public static var testDoubleNames: [String] { doubles.map(\.embedded.type) }
+
+  /// Runs the plugin, or the test double, of that name as the program that it is; `nil` if there is none.
   ///
   /// Called by hand (without `CNI_COMMAND`), `dhcp daemon` is the daemon that the plugin dhcp needs.
   ///
@@ -28,7 +35,7 @@ public enum ReferencePlugins {
         return DaemonMain.run(Array(arguments.dropFirst()), version: version)
       }
     }
-    return programs.first { $0.embedded.type == name }?.run(version)
+    return program(named: name)?.run(version)
   }
 
   /// What is wrong with a configuration for the plugin of that type, as an ADD would find it; `nil` if nothing is, or if
@@ -38,7 +45,11 @@ public enum ReferencePlugins {
   public static func problem(
     in configuration: JSONValue, for type: String, recording keys: KeyRecord? = nil
   ) -> CNIError? {
-    programs.first { $0.embedded.type == type }?.problem(configuration, keys)
+    program(named: type)?.problem(configuration, keys)
+  }
+
+  private static func program(named name: String) -> Program? {
+    programs.first { $0.embedded.type == name } ?? doubles.first { $0.embedded.type == name }
   }
 
   private struct Program: Sendable {
@@ -51,6 +62,14 @@ public enum ReferencePlugins {
       problem = { plugin.problem(in: $0, recording: $1) }
       run = { PluginMain.run(plugin, embedded: ReferencePlugins.all, version: $0) }
     }
+
+    /// The test double under one of its names.
+    init(noop type: String) {
+      embedded = Noop.embedded(as: type)
+      // Tests may put into its configuration what they like: no key is one too many.
+      problem = { configuration, _ in Noop.problem(in: configuration) }
+      run = { Noop.run(as: type, version: $0) }
+    }
   }
 
   private static let programs = [
@@ -62,4 +81,6 @@ public enum ReferencePlugins {
     Program(PTP.self),
     Program(Static.self),
   ]
+
+  private static let doubles = Noop.types.map { Program(noop: $0) }
 }

@@ -15,13 +15,16 @@ enum Main {
     {
       exit(status)
     }
-    if CommandLine.arguments.count == 2, CommandLine.arguments[1] == "--list-names" {
-      // For `make install`: the names to link this file under.
-      for name in ReferencePlugins.names { print(name) }
-      exit(0)
+    let arguments = Array(CommandLine.arguments.dropFirst())
+    // For `make install`: the names to link this file under.
+    switch arguments {
+    case ["--list-names"]: list(ReferencePlugins.names)
+    case ["--list-names", "--test-plugins"]: list(ReferencePlugins.names + ReferencePlugins.testDoubleNames)
+    default: exit(CNITool.run(arguments))
     }
-    exit(CNITool.run(Array(CommandLine.arguments.dropFirst())))
   }
+
+  private static func list(_ names: [String]) { for name in names { print(name) } }
 
   private static func baseName(_ path: UnsafePointer<CChar>) -> String {
     guard let slash = strrchr(path, Int32(UInt8(ascii: "/"))) else { return String(cString: path) }

@@ -21,7 +21,8 @@ expect() { # DESCRIPTION COMMAND...
 executable() { # FILE VERSION NAME...
   local file=$1 version=$2
   shift 2
-  printf '#!/bin/sh\n[ "$1" = --list-names ] && exec printf "%%s\\n" %s\necho %s\n' "$*" "$version" >"$file"
+  printf '#!/bin/sh\n[ "$2" = --test-plugins ] && set -- "$1" "$2" noop\n[ "$1" = --list-names ] && exec printf "%%s\\n" %s $3\necho %s\n' \
+    "$*" "$version" >"$file"
   chmod 755 "$file"
 }
 answers() { [ "$("$1" | tail -n 1)" = "$2" ]; }
@@ -77,6 +78,10 @@ expect "and clears what the killed ones left" [ -z "$(find "$directory" -name '.
 
 executable "$directory/strange" 4 ../bridge
 expect "a strange name is refused" not Scripts/install.sh "$directory/strange" "$bin" "$prefix" 2>/dev/null
+
+expect "no test plugins unless asked for" [ ! -e "$bin/noop" ]
+TEST_PLUGINS=1 expect "asked for" Scripts/install.sh "$directory/second" "$bin" "$prefix" >/dev/null
+expect "they are there" same_file "$bin/noop" "$prefix/cnitool"
 expect "removing" Scripts/uninstall.sh "$bin" "$prefix" >/dev/null
 expect "only others' plugins stay" [ "$(ls "$bin")" = calico ]
 expect "removing twice says so" not Scripts/uninstall.sh "$bin" "$prefix" 2>/dev/null
@@ -86,6 +91,9 @@ if [ -x "${PRODUCT:-}" ]; then
   for name in bridge host-local loopback static; do
     expect "$name is among it" same_file "$bin/$name" "$prefix/cnitool"
   done
+  expect "no test doubles are" [ ! -e "$bin/noop" ]
+  TEST_PLUGINS=1 expect "installing these, too" Scripts/install.sh "$PRODUCT" "$bin" "$prefix" >/dev/null
+  for name in noop debug; do expect "$name is there" same_file "$bin/$name" "$prefix/cnitool"; done
   expect "the set takes at most 16 MB" [ "$(du -sm "$directory/opt" | cut -f 1)" -le 16 ]
 fi
 

@@ -7,24 +7,10 @@ import Testing
 
 @testable import ReferencePlugins
 
-/// The executable of this package, built beside the tests; `nil` if it is not.
-private let executable: String? = {
-  let arguments = CommandLine.arguments
-  let bundle = arguments.firstIndex(of: "--test-bundle-path").map { arguments[$0 + 1] }
-  var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
-  let length = readlink("/proc/self/exe", &buffer, buffer.count)
-  let own = String(decoding: buffer[..<max(0, length)].map { UInt8(bitPattern: $0) }, as: UTF8.self)
-  for path in [bundle, own] {
-    guard let path, let slash = path.lastIndex(of: "/") else { continue }
-    let candidate = path[..<slash] + "/cni"
-    if access(String(candidate), X_OK) == 0 { return String(candidate) }
-  }
-  return nil
-}()
-
 /// Kills the plugin at each of the calls that change files, one after another, and goes on with what it left.
 @Suite(
-  .requiresProgram("strace"), .enabled(if: executable != nil, "the executable is not built"), .serialized)
+  .requiresProgram("strace"), .enabled(if: builtExecutable != nil, "the executable is not built"), .serialized
+)
 struct KilledTests {
   private static let calls = "openat,write,pwrite64,close,flock,symlink,unlink,unlinkat,mkdir,utimensat"
 
@@ -34,7 +20,7 @@ struct KilledTests {
     in directory: String
   ) throws -> Bool {
     let plugin = "\(directory)/host-local"
-    if access(plugin, F_OK) != 0 { symlink(executable!, plugin) }
+    if access(plugin, F_OK) != 0 { symlink(builtExecutable!, plugin) }
     let reply = try AddressPlugin.process(
       plugin,
       PluginRequest(
