@@ -77,8 +77,8 @@ let package = Package(
     .testTarget(
       name: "ReferencePluginsTests",
       dependencies: [
-        "ReferencePlugins", "CNIPluginKit", "CNIExecution", "CNI", "LinuxNetworking", "NetworkAddresses",
-        "TestSupport",
+        "ReferencePlugins", "CNIRuntime", "CNIPluginKit", "CNIExecution", "CNI", "LinuxNetworking",
+        "NetworkAddresses", "TestSupport",
       ]),
     .target(name: "TestSupport", dependencies: ["CLinux"], path: "Tests/TestSupport"),
   ],

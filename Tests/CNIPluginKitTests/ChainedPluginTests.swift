@@ -50,6 +50,27 @@ private struct Terse: ChainedPlugin {
   func verify(_ call: PluginCall, against result: AddResult) throws {}
 }
 
+/// The example of Documentation/writing-a-plugin.md.
+private struct Bouncer: ChainedPlugin {
+  static let type = "bouncer"
+  static let summary = "refuses containers whose ID is on a list"
+  static let changesNamespace = false
+
+  let banned: [String]
+
+  init(_ call: PluginCall) throws {
+    banned = try call.configuration.object().strings("banned")
+  }
+
+  func apply(_ call: PluginCall, to result: inout AddResult, undo: inout UndoLog) throws {
+    if banned.contains(call.containerID) {
+      throw CNIError(CNIError.Code(rawValue: 100), "\(call.containerID) is banned from \(call.network)")
+    }
+  }
+
+  func verify(_ call: PluginCall, against result: AddResult) throws {}
+}
+
 @Suite("Chained plugins", .serialized)
 struct ChainedPluginTests {
   private let runner = PluginRunner(
@@ -157,5 +178,19 @@ struct ChainedPluginTests {
       let denied = try error { try runner.status("terse", request(previous: nil)) }
       #expect(denied.code == .notAvailable && denied.details.contains("missing"))
     }
+  }
+
+  @Test("The example of the documentation")
+  func documented() throws {
+    let runner = PluginRunner(path: [], embedded: EmbeddedPlugins([EmbeddedPlugin(Bouncer.self)]))
+    var request = PluginRequest(
+      command: .add, containerID: "c1", namespace: "/run/netns/c1", interfaceName: "eth0")
+    request.setConfiguration([
+      "cniVersion": "1.0.0", "name": "net", "type": "bouncer", "banned": ["c1"],
+      "prevResult": ["cniVersion": "1.0.0", "ips": [["address": "10.1.2.3/24"]]],
+    ])
+    #expect(throws: PluginFailure.self) { try runner.add("bouncer", request) }
+    request.containerID = "c2"
+    #expect(try runner.add("bouncer", request).ips.count == 1)
   }
 }

@@ -8,10 +8,13 @@ import LinuxNetworking
 /// It writes the addresses that the plugins before it gave a container into a file in the form of hosts(5), one file per
 /// attachment: `DIRECTORY/NETWORK/CONTAINER:INTERFACE`. `dnsmasq --hostsdir=DIRECTORY/NETWORK` reads such directories.
 public struct Sample: ChainedPlugin {
+  /// What configurations call it.
   public static let type = "sample"
+  /// For whoever starts it by hand.
   public static let summary = "makes containers known by name, in a directory of hosts files"
-  /// It writes files, and needs neither a thread of its own nor root's privileges.
+  /// It writes files, and needs no thread of its own.
   public static let changesNamespace = false
+  /// None: by default they are those of a plugin that changes the network.
   public static let neededPrivileges: [Privileges.Capability] = []
 
   private let directory: String
@@ -109,7 +112,7 @@ public struct Sample: ChainedPlugin {
 
 extension CNIError.Code {
   // From 100 on, codes are the plugin's own. Say in its documentation what they mean.
-  public static let noAddress = CNIError.Code(rawValue: 100)
-  public static let alreadyKnown = CNIError.Code(rawValue: 101)
-  public static let entryChanged = CNIError.Code(rawValue: 102)
+  static let noAddress = CNIError.Code(rawValue: 100)
+  static let alreadyKnown = CNIError.Code(rawValue: 101)
+  static let entryChanged = CNIError.Code(rawValue: 102)
 }
