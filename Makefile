@@ -9,6 +9,7 @@ PREFIX      ?= /usr/local
 CNI_BIN_DIR ?= /opt/cni/bin
 # 1: `make install` also installs noop and debug, which tests of runtimes use.
 TEST_PLUGINS ?=
+UNIT_DIR    ?= $(PREFIX)/lib/systemd/system
 
 # What is installed and measured: static, stripped, one file under many names.
 PRODUCT     := .build/install/cni
@@ -48,7 +49,7 @@ build: ## Build the static executable (.build/install/cni)
 	@Scripts/stage.sh "$$($(BUILD) --show-bin-path)/cni" $(PRODUCT)
 
 test: build ## Run every test; the last line is the sum (VM=no: without a virtual machine)
-	@Scripts/require.sh $(TOOLCHAIN_PACKAGES) $(NETWORK_PACKAGES) containernetworking-plugins
+	@Scripts/require.sh $(TOOLCHAIN_PACKAGES) $(NETWORK_PACKAGES) containernetworking-plugins dnsmasq-base
 	@SWIFT="$(SWIFT)" JOBS="$(JOBS)" PRODUCT="$(PRODUCT)" PEER_BIN_DIR="$(PEER_BIN_DIR)" VM="$(VM)" Scripts/test.sh
 
 test-vm: ## Run the tests that match FILTER in a virtual machine, whose kernel has everything
@@ -89,11 +90,13 @@ fuzz: ## Fuzz the parsers, SECONDS=60 each
 	  printf '\n== %s, %s seconds\n' "$$target" "$(SECONDS)"; \
 	  Fuzzing/run.sh "$$target" "$(SECONDS)" || exit 1; done
 
-install: build ## Hard links into CNI_BIN_DIR, cnitool into PREFIX/bin, each by rename
+install: build ## Hard links into CNI_BIN_DIR, cnitool into PREFIX/bin, units into UNIT_DIR, each by rename
 	@TEST_PLUGINS="$(TEST_PLUGINS)" Scripts/install.sh $(PRODUCT) "$(DESTDIR)$(CNI_BIN_DIR)" "$(DESTDIR)$(PREFIX)/bin"
+	@Scripts/units.sh install "$(DESTDIR)$(UNIT_DIR)" "$(CNI_BIN_DIR)"
 
 uninstall: ## Remove what `make install` put there, and nothing else
 	@Scripts/uninstall.sh "$(DESTDIR)$(CNI_BIN_DIR)" "$(DESTDIR)$(PREFIX)/bin"
+	@Scripts/units.sh remove "$(DESTDIR)$(UNIT_DIR)" "$(CNI_BIN_DIR)"
 
 differential: build ## Compare results and kernel state with the Go plugins'
 	@Scripts/require.sh $(NETWORK_PACKAGES) containernetworking-plugins

@@ -86,9 +86,20 @@ expect "removing" Scripts/uninstall.sh "$bin" "$prefix" >/dev/null
 expect "only others' plugins stay" [ "$(ls "$bin")" = calico ]
 expect "removing twice says so" not Scripts/uninstall.sh "$bin" "$prefix" 2>/dev/null
 
+units=$directory/units
+says() { grep -qF "$2" "$1"; }
+expect "installing systemd's units" Scripts/units.sh install "$units" /somewhere/bin >/dev/null
+expect "both are there, and nothing else" [ "$(find "$units" -type f | wc -l)" = 2 ]
+expect "the service starts the plugin directory's dhcp" says "$units/cni-dhcp.service" "ExecStart=/somewhere/bin/dhcp daemon"
+expect "the socket is the one that the plugin looks for" says "$units/cni-dhcp.socket" "ListenStream=/run/cni/dhcp.sock"
+expect "installing them again" Scripts/units.sh install "$units" /somewhere/bin >/dev/null
+echo "[Unit]" >"$units/cni-dhcp.socket"
+expect "removing them" Scripts/units.sh remove "$units" /somewhere/bin
+expect "but not somebody else's" [ "$(ls -A "$units")" = cni-dhcp.socket ]
+
 if [ -x "${PRODUCT:-}" ]; then
   expect "installing the real one" Scripts/install.sh "$PRODUCT" "$bin" "$prefix" >/dev/null
-  for name in bridge host-local loopback static; do
+  for name in bridge dhcp host-local loopback static; do
     expect "$name is among it" same_file "$bin/$name" "$prefix/cnitool"
   done
   expect "no test doubles are" [ ! -e "$bin/noop" ]

@@ -21,7 +21,11 @@ public struct DHCPv4Client: Sendable {
     /// The longest pause between two attempts to get an address.
     public var longestPause = Duration.seconds(62)
     /// For how long an address is probed for before it is used; zero: not at all.
-    public var probing = Duration.milliseconds(100)
+    ///
+    /// RFC 5227 would have it probed for several seconds, for which no container can wait. On the link of a container who
+    /// has the address answers within less than a millisecond; the time runs from the offer, so that most of it passes
+    /// while the server is asked anyway.
+    public var probing = Duration.milliseconds(5)
 
     /// Settings of a client that asks for nothing in particular.
     public init(hardwareAddress: MACAddress, clientIdentifier: [UInt8] = []) {
@@ -91,7 +95,13 @@ public struct DHCPv4Client: Sendable {
   /// The lease there is.
   public private(set) var lease: DHCPv4Lease?
   /// The address that is being probed for.
-  public var probedAddress: IPv4Address? { state == .probing ? candidate?.address : nil }
+  public var probedAddress: IPv4Address? {
+    switch state {
+    case .probing: candidate?.address
+    case .requesting: settings.probing > .zero ? offer?.address : nil
+    default: nil
+    }
+  }
   /// What was said since the last lease.
   public private(set) var transcript = DHCPv4Transcript()
 
@@ -99,6 +109,9 @@ public struct DHCPv4Client: Sendable {
   private var pinned: IPv4Address?
   private var candidate: DHCPv4Lease?
   private var offer: (address: IPv4Address, server: IPv4Address)?
+  /// Who has the address that was offered, and until when that was asked.
+  private var contender: MACAddress?
+  private var probingEnds: Duration = .zero
   private var transactionID: UInt32 = 0
   private var began: Duration = .zero
   private var sentAt: Duration = .zero
@@ -175,12 +188,7 @@ public struct DHCPv4Client: Sendable {
       case .requesting, .rebooting:
         if now >= phaseEnds { actions += select(at: now) } else { actions.append(transmit(at: now)) }
       case .probing:
-        if now >= phaseEnds {
-          actions.append(bind(candidate!))
-        } else {
-          nextDeadline = phaseEnds
-          actions.append(.probe(candidate!.address))
-        }
+        if let candidate { actions.append(bind(candidate)) }
       case .bound, .renewing, .rebinding: actions += keep(lease!, at: now)
       }
     }
@@ -238,7 +246,11 @@ public struct DHCPv4Client: Sendable {
     state = .requesting
     attempts = 0
     phaseEnds = now + Self.requestTime
-    return [transmit(at: now)]
+    // An address that is in use here needs no probing.
+    guard settings.probing > .zero, pinned == nil else { return [transmit(at: now)] }
+    contender = nil
+    probingEnds = now + settings.probing
+    return [transmit(at: now), .probe(address)]
   }
 
   private mutating func acknowledged(_ message: DHCPv4Message, at now: Duration) -> [Action] {
@@ -252,13 +264,19 @@ public struct DHCPv4Client: Sendable {
     transcript.note(
       .received(.acknowledgement, address: granted.address, server: granted.server, text: nil))
     if let pinned, granted.address != pinned { return lose(.changed(to: granted.address), at: now) }
-    // An address that is in use here needs no probing.
     guard settings.probing > .zero, pinned == nil else { return [bind(granted)] }
     candidate = granted
     state = .probing
-    phaseEnds = now + settings.probing
-    nextDeadline = now + settings.probing / 2
-    return [.probe(granted.address)]
+    guard granted.address == offer?.address else {
+      phaseEnds = now + settings.probing
+      nextDeadline = phaseEnds
+      return [.probe(granted.address)]
+    }
+    if let contender { return conflict(with: contender, at: now) }
+    if now >= probingEnds { return [bind(granted)] }
+    phaseEnds = probingEnds
+    nextDeadline = probingEnds
+    return []
   }
 
   private mutating func refused(_ message: DHCPv4Message, at now: Duration) -> [Action] {
@@ -269,8 +287,10 @@ public struct DHCPv4Client: Sendable {
     return pause(at: now)
   }
 
-  /// Somebody else turned out to have the address that is being probed for, or that the client has.
+  /// Somebody else turned out to have the address that is being probed for. It is declined once it has been given: an
+  /// address that was only offered is nobody's.
   public mutating func conflict(with other: MACAddress, at now: Duration) -> [Action] {
+    if state == .requesting { contender = other }
     guard state == .probing, let candidate else { return [] }
     transcript.note(.inUse(candidate.address, by: other))
     transactionID = random.next()

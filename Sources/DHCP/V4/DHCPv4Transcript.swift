@@ -57,7 +57,7 @@ extension DHCPv4Transcript: CustomStringConvertible {
       case .ignored(let kind, let why): parts.append("\(times)\(kind.name) ignored: \(why)")
       }
     }
-    if case .sent? = entries.last?.entry { parts.append("no answer") }
+    if case .sent(let kind)? = entries.last?.entry, kind != .decline { parts.append("no answer") }
     return parts.isEmpty ? "nothing was sent" : parts.joined(separator: ", ")
   }
 }

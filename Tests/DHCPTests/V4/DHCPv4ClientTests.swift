@@ -218,19 +218,26 @@ struct ClientUnderTest {
     }
   }
 
-  @Test func anAddressThatIsInUseIsDeclined() throws {
+  /// Whoever has the address may say so before the server has confirmed it, or afterwards.
+  @Test(arguments: [true, false]) func anAddressThatIsInUseIsDeclined(early: Bool) throws {
     var test = ClientUnderTest { $0.probing = .milliseconds(100) }
     test.start()
     test.answer(.offer)
-    test.answer(.acknowledgement)
     #expect(test.actions.last == .probe(ClientUnderTest.address))
     #expect(test.client.probedAddress == ClientUnderTest.address)
-    #expect(test.client.lease == nil)
+    let other = MACAddress("02:00:00:00:00:99")!
     test.pass(.milliseconds(60))
-    #expect(test.actions.count { $0 == .probe(ClientUnderTest.address) } == 2)
-    test.forget()
-    test.actions += test.client.conflict(with: MACAddress("02:00:00:00:00:99")!, at: test.now)
-    let decline = try #require(test.sent.first)
+    if early {
+      test.actions += test.client.conflict(with: other, at: test.now)
+      test.answer(.acknowledgement)
+    } else {
+      test.answer(.acknowledgement)
+      #expect(test.client.state == .probing)
+      #expect(test.client.lease == nil)
+      test.pass(.milliseconds(39))
+      test.actions += test.client.conflict(with: other, at: test.now)
+    }
+    let decline = try #require(test.sent.last)
     #expect(decline.message.kind == .decline)
     #expect(decline.to == .broadcast)
     #expect(decline.message.options.address(.requestedAddress) == ClientUnderTest.address)
@@ -238,15 +245,17 @@ struct ClientUnderTest {
     #expect(decline.message.options[.clientIdentifier] == [0, 0x63, 0x31])
     #expect(decline.message.clientAddress.isUnspecified)
     #expect(decline.message.options[.parameterRequestList] == nil)
+    #expect(
+      test.client.transcript.description.hasSuffix("10.0.0.5 is in use by 02:00:00:00:00:99, DECLINE sent"))
     test.pass(.milliseconds(400))
     #expect(test.client.state == .selecting)
-    let other = IPv4Address(10, 0, 0, 6)
-    test.answer(.offer, address: other)
-    test.answer(.acknowledgement, address: other)
+    let free = IPv4Address(10, 0, 0, 6)
+    test.answer(.offer, address: free)
+    test.answer(.acknowledgement, address: free)
     test.pass(.milliseconds(99))
     #expect(test.client.lease == nil)
     test.pass(.milliseconds(1))
-    #expect(test.client.lease?.address == other)
+    #expect(test.client.lease?.address == free)
   }
 
   @Test func releaseWhileAnAddressIsProbedForGivesItBack() throws {

@@ -39,7 +39,7 @@ struct DHCPPlugin: Plugin {
   /// that comes back finds its interface gone and lets the lease end.
   func delete(_ call: PluginCall) throws(CNIError) {
     do throws(DaemonFailure) {
-      _ = try DaemonConnection(configuration.socketPath).call(request(call, .del))
+      _ = try DaemonConnection(configuration.socketPath).exchange(request(call, .del))
     } catch {
       guard error.isDaemonAbsent else { throw error.cniError }
       call.log("\(call.owner): the lease could not be given back and will run out; \(error.cniError)")
@@ -63,11 +63,10 @@ struct DHCPPlugin: Plugin {
   /// Whether the daemon answers, and could serve an ADD.
   /// - Throws: code 50.
   func status(_ call: PluginCall) throws {
-    do throws(DaemonFailure) {
+    do throws(CNIError) {
       _ = try DaemonConnection(configuration.socketPath).call(request(call, .status))
     } catch {
-      let reason = error.cniError
-      throw CNIError(.notAvailable, reason.message, details: reason.details)
+      throw CNIError(.notAvailable, error.message, details: error.details)
     }
   }
 

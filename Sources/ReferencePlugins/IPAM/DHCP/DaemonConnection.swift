@@ -22,8 +22,13 @@ struct DaemonConnection {
 
   init(_ path: String) { self.path = path }
 
+  /// The answer to a request, or the error that it was answered with, or why there is none.
+  func call(_ request: DaemonRequest) throws(CNIError) -> JSONValue {
+    do throws(DaemonFailure) { return try exchange(request) } catch { throw error.cniError }
+  }
+
   /// Sends a request and waits for its answer: as long as the daemon says that it may take, and a little longer.
-  func call(_ request: DaemonRequest) throws(DaemonFailure) -> JSONValue {
+  func exchange(_ request: DaemonRequest) throws(DaemonFailure) -> JSONValue {
     let socket = clinux_unix_connect(path, Int32(Self.patience))
     guard socket >= 0 else { throw unreachable(Errno(rawValue: errno)) }
     defer { close(socket) }

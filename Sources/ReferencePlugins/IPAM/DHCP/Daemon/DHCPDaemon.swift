@@ -59,8 +59,9 @@ final class DHCPDaemon {
 
   // MARK: Attachments
 
-  /// Brings the attachment's leases to the disk, and then calls `finish`.
-  func keep(_ attachment: LeasedAttachment, then finish: @escaping () -> Void) {
+  /// Puts the attachment's leases into their file, which from then on outlives this process; it is brought to the disk
+  /// right afterwards, but nobody waits for that: a power cut ends the containers, too.
+  func keep(_ attachment: LeasedAttachment) {
     let records = attachment.sessions.compactMap { session in
       session.record.map { (family: session.family, record: $0) }
     }
@@ -69,12 +70,13 @@ final class DHCPDaemon {
       wishes: attachment.wishes, records: records)
     let bytes = file.encode(clocks: .now(boot: boot))
     let (store, name) = (store, attachment.key.fileName)
+    if let failure = store.write(bytes, name) {
+      log(attachment.key, "the lease is not kept, a restart of the daemon will lose it: \(failure)")
+      return
+    }
     surroundings.slowWork.perform {
-      let failure = store.write(bytes, name)
-      return { [self] in
-        if let failure { log(attachment.key, "the lease is not kept on disk: \(failure)") }
-        finish()
-      }
+      store.sync(name)
+      return nil
     }
   }
 
@@ -82,12 +84,7 @@ final class DHCPDaemon {
   func remove(_ attachment: LeasedAttachment) {
     if attachments[attachment.key] === attachment { attachments[attachment.key] = nil }
     if !attachment.isDone { departing.append((attachment, EventLoop.now + .seconds(2))) }
-    let (store, name) = (store, attachment.key.fileName)
-    // Behind the writing that may be under way: on the same thread.
-    surroundings.slowWork.perform {
-      store.remove(name)
-      return nil
-    }
+    store.remove(attachment.key.fileName)
   }
 
   /// Takes up the leases of a former process.

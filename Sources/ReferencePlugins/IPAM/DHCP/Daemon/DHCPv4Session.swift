@@ -66,7 +66,12 @@ final class DHCPv4Session: LeaseSession {
   func release(at now: Duration) {
     for action in client.release(at: now) {
       guard case .send(let message, .unicast(let server, let from)) = action else { continue }
-      // By packet socket: the container's interface may have lost its address, and a neighbour that is not known yet would
+      // A renewal may still wait for the server's hardware address: behind it, so that it is not what comes last.
+      if let datagramSocket {
+        let bytes = message.encode()
+        _ = clinux_dhcp_udp_send(datagramSocket, server.rawValue, bytes, bytes.count)
+      }
+      // And by packet socket: the container's interface may have lost its address, and a neighbour that is not known yet would
       // have to be asked for, while the interface is about to go.
       do throws(Errno) {
         if packetSocket == nil { try interfaceErrno { try self.openPacketSocket() } }
@@ -208,7 +213,7 @@ final class DHCPv4Session: LeaseSession {
   }
 
   private func hearARP(_ bytes: ArraySlice<UInt8>) {
-    guard client.state == .probing, let address = client.probedAddress,
+    guard let address = client.probedAddress,
       let packet = ARPPacket(decoding: bytes), packet.contests(address, of: interface.mac)
     else { return }
     let now = EventLoop.now

@@ -17,7 +17,7 @@ struct DaemonSettings: Sendable, Hashable {
   /// The longest pause between two attempts.
   var longestPause = Duration.seconds(62)
   /// For how long an address is probed for.
-  var probing = Duration.milliseconds(100)
+  var probing = Duration.milliseconds(5)
 
   /// The bound that counts.
   var patience: Duration { min(timeout, resendTimeout) }

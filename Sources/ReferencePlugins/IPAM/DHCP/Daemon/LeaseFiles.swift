@@ -37,12 +37,22 @@ final class LeaseFiles: @unchecked Sendable {
     do throws(FileError) { return try StateFile.read(path(name)) } catch { throw CNIError(describing: error) }
   }
 
-  /// Writes a file to the disk; the failure, if there is one.
+  /// Writes a file; the failure, if there is one.
   func write(_ bytes: [UInt8], _ name: String) -> FileError? {
     do throws(FileError) {
-      try StateFile.write(bytes, to: path(name), durable: true)
+      try StateFile.write(bytes, to: path(name))
       return nil
     } catch { return error }
+  }
+
+  /// Brings a file and its name to the disk, if it is still there.
+  func sync(_ name: String) {
+    for (path, flags) in [(path(name), O_RDONLY), (directory, O_RDONLY | O_DIRECTORY)] {
+      let descriptor = open(path, flags | O_CLOEXEC)
+      guard descriptor >= 0 else { return }
+      fsync(descriptor)
+      close(descriptor)
+    }
   }
 
   func remove(_ name: String) { _ = try? StateFile.remove(path(name)) }

@@ -124,7 +124,7 @@ final class LeasedAttachment: LeaseSessionOwner {
       }
       establish()
     } else if session.standing == .held {
-      daemon.keep(self) {}
+      daemon.keep(self)
     }
   }
 
@@ -133,15 +133,9 @@ final class LeasedAttachment: LeaseSessionOwner {
     do throws(CNIError) {
       let result = try result()
       self.waiting = nil
-      daemon.keep(self) { [self] in
-        // Meanwhile DEL may have come.
-        guard !isOver else {
-          return waiting.finish(
-            .failure(CNIError(.tryAgainLater, "the lease for \(key) was given back during ADD")))
-        }
-        isEstablished = true
-        waiting.finish(.success(result))
-      }
+      isEstablished = true
+      daemon.keep(self)
+      waiting.finish(.success(result))
     } catch {
       fail(error)
     }
