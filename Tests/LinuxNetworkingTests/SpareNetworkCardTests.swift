@@ -3,7 +3,7 @@ import Testing
 
 /// What tests with network cards stand on: the cards come, are connected, and come again for the next test.
 @Suite(
-  "spare network cards", .requiresKernel(.pciDevices, .dummy, .ipvlan, .vlan, .vrf, .bridgeVLANFiltering))
+  "spare network cards", .requiresKernel(.pciDevices))
 struct SpareNetworkCardTests {
   @Test("Two cards are at both ends of one cable, time and again, whatever became of them", arguments: 1...2)
   func cards(_ round: Int) throws {

@@ -109,7 +109,7 @@ struct TestHost {
   func snapshot() throws -> String {
     let kernel = try shell(
       """
-      ip -o link | sed 's/qdisc.*//'; ip -o addr | grep -v fe80: ; ip route show table all; ip -6 route show table all | grep -v fe80
+      ip -o link | sed 's/qdisc.*//'; ip -o addr | grep -v fe80: ; ip -4 route show table all; ip -6 route show table all | grep -v fe80
       nft list ruleset; for n in $(ip netns list | cut -d' ' -f1 | sort); do echo "container $n"; ip -n $n -o link | sed 's/qdisc.*//'; done
       """)
     let leases = try shell(

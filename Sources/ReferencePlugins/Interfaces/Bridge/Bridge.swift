@@ -26,7 +26,7 @@ struct Bridge: InterfacePlugin {
     let bridge = try BridgeLink(configuration, network: attachment.call.network).ensure(in: attachment)
     let pair = try VethPair.create(
       in: attachment, mtu: configuration.mtu, mac: configuration.mac, master: bridge.index)
-    try BridgePort(configuration).apply(to: pair.host.index, in: &attachment.host)
+    try BridgePort(configuration).apply(to: pair.host.index, of: bridge, in: &attachment.host)
     return CreatedLink(
       interfaces: [
         Interface(name: bridge.name, mac: bridge.mac?.description),
@@ -86,6 +86,7 @@ struct Bridge: InterfacePlugin {
     let bridge = try BridgeLink(configuration, network: call.network).verify(against: result, in: attachment)
     let port = try VethPair.hostEnd(of: link, in: result, attachment)
     try BridgePort(configuration).verify(port, on: bridge, in: attachment)
+    try BridgeGateway(configuration, network: call.network).verify(against: result, in: attachment)
     if configuration.checksSourceMAC { try SpoofCheck.verify(port: port.name, owner: call.owner) }
     if configuration.masquerade != nil { try Masquerade.verify(result, in: attachment) }
   }
@@ -118,7 +119,9 @@ struct Bridge: InterfacePlugin {
   func checkRequirements(_ call: PluginCall) throws {
     var host = try RouteSocket()
     // Where there is none, the first ADD makes it.
-    if let link = try host.find(.name(configuration.bridge)) { try BridgeLink.requireBridge(link) }
+    let link = try host.find(.name(configuration.bridge))
+    if let link { try BridgeLink.requireBridge(link) }
+    if configuration.vlans != nil { try BridgeFiltering.checkRequirements(link) }
     if let backend = configuration.masquerade { try Masquerade.checkRequirements(backend) }
     if configuration.checksSourceMAC { try Masquerade.checkRequirements() }
   }

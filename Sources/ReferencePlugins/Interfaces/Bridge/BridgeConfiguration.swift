@@ -42,7 +42,10 @@ struct BridgeConfiguration: Sendable {
     masquerade = try Masquerade.Backend(keys)
     checksSourceMAC = try keys.flag("macspoofchk")
     // That is all that removing needs. A mistake in the rest must not keep anything from being removed.
-    if call.command == .del || call.command == .gc { return }
+    if call.command == .del || call.command == .gc {
+      vlans = try? BridgePortVLANs(keys)
+      return
+    }
 
     isDefaultGateway = try keys.flag("isDefaultGateway")
     isGateway = try keys.flag("isGateway") || isDefaultGateway
@@ -56,6 +59,11 @@ struct BridgeConfiguration: Sendable {
     leavesInterfaceDown = try keys.flag("disableContainerInterface")
     mac = try call.requestedMAC()
 
+    if isGateway, call.configuration.ipamType != nil, let name = gatewayName, name.utf8.count > 15 {
+      throw CNIError(
+        .invalidConfiguration, "the gateway's interface \(name) would have a name of more than 15 bytes",
+        details: "with vlan and isGateway it is called BRIDGE.VLAN; give the bridge a shorter name")
+    }
     if hairpin, promiscuous {
       throw CNIError(
         .invalidConfiguration, "hairpinMode and promiscMode exclude each other",
@@ -67,6 +75,11 @@ struct BridgeConfiguration: Sendable {
         details: "an interface that stays down has no use for addresses; remove one of the two")
     }
   }
+}
+
+extension BridgeConfiguration {
+  /// The host's own interface in the VLAN, which has the gateway's address; `nil` without `vlan`: then the bridge has it.
+  var gatewayName: String? { vlans?.access.map { "\(bridge).\($0)" } }
 }
 
 /// The VLANs of a bridge port: `vlan` (untagged, the port's own) and `vlanTrunk` (tagged).

@@ -18,8 +18,8 @@ struct BridgeGateway {
   /// forward their families.
   func connect(_ bridge: Link, _ result: inout AddResult, in attachment: InterfaceAttachment) throws {
     var (name, index) = (bridge.name, bridge.index)
-    if let vlan = configuration.vlans?.access {
-      let gateway = try vlanGateway(vlan, on: bridge, in: attachment)
+    if let vlans = configuration.vlans, let vlanName = configuration.gatewayName {
+      let gateway = try vlanGateway(vlanName, vlans, on: bridge, in: attachment)
       (name, index) = (gateway.name, gateway.index)
       result.interfaces.append(Interface(name: gateway.name, mac: gateway.mac?.description))
     }
@@ -31,6 +31,23 @@ struct BridgeGateway {
       try ensure(prefix, on: name, index: index, in: attachment)
     }
     try Router.enableForwarding(for: result.ips)
+  }
+
+  /// CHECK: the VLAN's gateway interface is there, and has the gateway addresses of `result`.
+  func verify(against result: AddResult, in attachment: InterfaceAttachment) throws {
+    guard configuration.isGateway, !result.ips.isEmpty, let name = configuration.gatewayName else { return }
+    guard let gateway = try attachment.host.find(.name(name)) else {
+      throw CNIError(.internalError, "\(name), the gateway's interface, is gone")
+    }
+    let own = result.interfaces.firstIndex { $0.name == attachment.call.interfaceName && $0.sandbox != nil }
+    for ip in result.ips where ip.interface == nil || ip.interface == own {
+      guard let address = ip.gateway, let prefix = IPPrefix(address: address, length: ip.address.length),
+        try !attachment.host.addresses(index: gateway.index, family: prefix.family).contains(where: {
+          $0.prefix == prefix
+        })
+      else { continue }
+      throw CNIError(.internalError, "\(name) does not have the gateway's address \(prefix) any more")
+    }
   }
 
   private func ensure(
@@ -77,15 +94,22 @@ struct BridgeGateway {
   }
 
   /// The host's own interface in a VLAN of the bridge: a veth pair, one end a port, the other named `BRIDGE.VLAN`.
-  private func vlanGateway(_ vlan: UInt16, on bridge: Link, in attachment: InterfaceAttachment) throws -> Link
-  {
-    let name = "\(bridge.name).\(vlan)"
+  private func vlanGateway(
+    _ name: String, _ vlans: BridgePortVLANs, on bridge: Link, in attachment: InterfaceAttachment
+  ) throws -> Link {
     let mark = owner.mark(limit: OwnedLinks.aliasLimit)
-    if let link = try attachment.host.find(.name(name)) { return link }
+    if let link = try attachment.host.find(.name(name)) {
+      if !link.flags.contains(.up) {
+        try attachment.host.perform(.changeLink(.index(link.index), LinkChange(isUp: true)))
+      }
+      return link
+    }
     let port = Owner(network: owner.network + "." + name).linkName()
-    let gateway = LinkSpecification(name: name)
+    // What the host sends has to fit through the bridge.
+    var gateway = LinkSpecification(name: name)
+    gateway.mtu = bridge.mtu
     var pair = LinkSpecification(name: port, kind: .veth(VethSettings(peer: gateway)))
-    pair.mtu = configuration.mtu
+    pair.mtu = bridge.mtu
     pair.master = bridge.index
     pair.isUp = true
     guard try attachment.host.createIfAbsent(pair) else { return try attachment.host.link(named: name) }
@@ -94,13 +118,13 @@ struct BridgeGateway {
       try attachment.host.deleteIfPresent(.name(port))
     }
     let portIndex = try attachment.host.link(named: port).index
-    var vlans = configuration.vlans!
+    var vlans = vlans
     vlans.trunk = []
     try attachment.host.perform(
       [
         .changeLink(.name(port), LinkChange(alias: mark)),
         .changeLink(.name(name), LinkChange(isUp: true, alias: mark)),
-      ] + BridgePort.requests(for: vlans, port: portIndex, in: &attachment.host))
+      ] + BridgePort.requests(for: vlans, port: portIndex, of: bridge))
     return try attachment.host.link(named: name)
   }
 }

@@ -29,6 +29,7 @@ struct BridgeLink {
         } else {
           refuseAdvertisements(of: link.name, in: attachment)
         }
+        if configuration.vlans != nil { try BridgeFiltering.ensure(link, in: &attachment.host) }
         try bringUp(link, in: attachment)
         return link
       }
@@ -49,7 +50,11 @@ struct BridgeLink {
     var bridge = LinkSpecification(name: name, kind: .bridge(settings))
     bridge.mtu = configuration.mtu
     bridge.mac = MACAddress.random(using: &generator)
-    guard try attachment.host.createIfAbsent(bridge) else { return nil }
+    do throws(NetlinkError) {
+      guard try attachment.host.createIfAbsent(bridge) else { return nil }
+    } catch {
+      throw configuration.vlans == nil ? error : BridgeFiltering.explain(error)
+    }
     registerRemoval(in: attachment)
     try attachment.host.perform(
       .changeLink(.name(name), LinkChange(alias: owner.mark(limit: OwnedLinks.aliasLimit))))
@@ -97,20 +102,44 @@ struct BridgeLink {
   /// see to this one.
   var lockAttempts = 50
 
-  /// The bridge and the gateways on it, by index, if it is ours and no container but the one behind `port` is on it.
+  /// The bridge and the gateways on it, by index, if it is ours and no container but the one behind `port` is on it. Of
+  /// a bridge that is not ours, the VLAN's gateway, if that is.
   func unused(without port: Link?) throws -> [Int32] {
     var host = try RouteSocket()
-    guard let bridge = try host.find(.name(configuration.bridge)), Self.isOurs(bridge) else { return [] }
+    guard let bridge = try host.find(.name(configuration.bridge)) else { return [] }
     if let port, port.master != bridge.index { return [] }
-    func isInTheWay(_ other: Link) -> Bool { other.index != port?.index && !Self.isOurs(other) }
-    // A bridge with many ports is not asked for all of them.
-    var (ports, areAll) = try RouteSocket().somePorts(of: bridge.index)
-    if !areAll, !ports.contains(where: isInTheWay) { ports = try host.links(master: bridge.index) }
-    guard !ports.contains(where: isInTheWay) else { return [] }
+    if !Self.isOurs(bridge) { return try unusedGateway(on: bridge, without: port, in: &host) }
+    guard
+      let ports = try allPorts(of: bridge, in: &host, unless: { $0.index != port?.index && !Self.isOurs($0) })
+    else { return [] }
     return ports.filter(Self.isOurs).map(\.index) + [bridge.index]
   }
 
-  /// Removes the bridge if it is ours, has no port but gateways of ours, and no attachment is being made.
+  /// A gateway of ours on somebody else's bridge, on which no container of ours is, of whatever network.
+  private func unusedGateway(
+    on bridge: Link, without port: Link?, in host: inout RouteSocket
+  ) throws -> [Int32] {
+    guard let name = configuration.gatewayName, let gateway = try host.find(.name(name)), Self.isOurs(gateway)
+    else { return [] }
+    let ports = try allPorts(
+      of: bridge, in: &host,
+      unless: { other in
+        other.index != port?.index && other.alias.flatMap { Owner($0) }?.attachment != nil
+      })
+    guard let ports, ports.contains(where: { $0.index == gateway.vethPeer }) else { return [] }
+    return [gateway.index]
+  }
+
+  /// The bridge's ports; `nil` if one is in the way. A bridge with many ports is not asked for all of them.
+  private func allPorts(
+    of bridge: Link, in host: inout RouteSocket, unless isInTheWay: (Link) -> Bool
+  ) throws -> [Link]? {
+    var (ports, areAll) = try RouteSocket().somePorts(of: bridge.index)
+    if !areAll, !ports.contains(where: isInTheWay) { ports = try host.links(master: bridge.index) }
+    return ports.contains(where: isInTheWay) ? nil : ports
+  }
+
+  /// Removes what ``unused(without:)`` names, while no attachment is being made.
   func removeIfUnused() throws {
     for attempt in 0..<lockAttempts {
       if attempt > 0 { Pause.milliseconds(10) }
@@ -142,6 +171,10 @@ struct BridgeLink {
         .internalError,
         "the bridge \(bridge.name) has the address \(bridge.mac?.description ?? "none"), at ADD it had \(mac)"
       )
+    }
+    if configuration.vlans != nil, bridge.bridge?.vlanFiltering != true {
+      throw CNIError(
+        .internalError, "the bridge \(bridge.name) does not filter VLANs, vlan and vlanTrunk ask for it")
     }
     if configuration.promiscuous, !bridge.flags.contains(.promiscuous) {
       throw CNIError(.internalError, "the bridge \(bridge.name) is not promiscuous, promiscMode asks for it")

@@ -10,7 +10,7 @@ struct BridgePort {
   init(_ configuration: BridgeConfiguration) { self.configuration = configuration }
 
   /// Applies what differs from a new port's defaults.
-  func apply(to index: Int32, in host: inout RouteSocket) throws {
+  func apply(to index: Int32, of bridge: Link, in host: inout RouteSocket) throws {
     var requests: [RouteRequest] = []
     if configuration.hairpin || configuration.isolated {
       var settings = BridgePortSettings()
@@ -18,18 +18,16 @@ struct BridgePort {
       if configuration.isolated { settings.isolated = true }
       requests.append(.bridgePort(.index(index), settings))
     }
-    if let vlans = configuration.vlans { requests += try Self.requests(for: vlans, port: index, in: &host) }
+    if let vlans = configuration.vlans { requests += Self.requests(for: vlans, port: index, of: bridge) }
     if !requests.isEmpty { try host.perform(requests) }
   }
 
-  static func requests(
-    for vlans: BridgePortVLANs, port index: Int32, in host: inout RouteSocket
-  ) throws -> [RouteRequest] {
+  /// The VLANs of a new port. It was born into one, the bridge's default, if there is any.
+  static func requests(for vlans: BridgePortVLANs, port index: Int32, of bridge: Link) -> [RouteRequest] {
     var requests: [RouteRequest] = []
-    if !vlans.preservesDefault {
-      for present in try host.bridgeVLANs(index: index) {
-        requests.append(.deleteBridgeVLAN(index: index, BridgeVLAN(ids: present.ids)))
-      }
+    let born = bridge.bridge?.vlanDefaultPVID ?? 0
+    if !vlans.preservesDefault, born != 0, born != vlans.native {
+      requests.append(.deleteBridgeVLAN(index: index, BridgeVLAN(id: born)))
     }
     requests.append(
       .addBridgeVLAN(
@@ -90,6 +88,11 @@ struct BridgePort {
       let present = try attachment.host.bridgeVLANs(index: port.index)
       for id in vlans.trunk + [vlans.native] where !present.contains(where: { $0.ids.contains(id) }) {
         throw CNIError(.internalError, "\(port.name) is not a member of VLAN \(id) any more")
+      }
+      guard present.contains(where: { $0.isPVID && $0.isUntagged && $0.ids.contains(vlans.native) }) else {
+        throw CNIError(
+          .internalError,
+          "what \(port.name) sends without a tag does not belong to VLAN \(vlans.native) any more")
       }
     }
   }
