@@ -14,7 +14,7 @@ struct DaemonFailure: Error, Sendable {
 /// The plugin's connection with the daemon: one request, its answer, and an end to the waiting.
 struct DaemonConnection {
   /// For how long a daemon that is well may be silent.
-  static let patience = 5000
+  static let patience = 10_000
   private static let remedy =
     "start it: systemctl enable --now cni-dhcp.socket, or run \"dhcp daemon\" from the plugin directory"
 

@@ -67,7 +67,11 @@ enum DaemonMain {
     while !isEnding {
       var deadline = daemon.nextDeadline
       for limit in connections.values.compactMap(\.deadline) { deadline = min(deadline ?? limit, limit) }
+      // One request at a time, and between two of them whatever servers and other plugins have sent.
+      let next = connections.values.first(where: \.isWaiting)
+      if next != nil { deadline = .zero }
       try loop.runOnce(until: deadline)
+      next?.carryOut()
       let now = EventLoop.now
       daemon.advance(to: now)
       for connection in Array(connections.values) {

@@ -6,6 +6,8 @@ import SystemPackage
 final class PluginConnection {
   /// For how long a plugin may be silent.
   static let patience = Duration.seconds(5)
+  /// For how long commands without waiting may take when many come at once.
+  private static let briefly = Duration.seconds(30)
   private static let longestRequest = 1 << 20
 
   private let socket: Int32
@@ -16,6 +18,7 @@ final class PluginConnection {
   private var pending: LeaseKey?
   private var isAnswered = false
   private var hasRequest = false
+  private var request: DaemonRequest?
   private(set) var isOpen = true
   /// When to end if there is no whole request by then; `nil` once there is.
   private(set) var deadline: Duration?
@@ -57,15 +60,27 @@ final class PluginConnection {
     if line.starts(with: "CONNECT ".utf8) { return refuseGoPlugin() }
     do throws(CNIError) {
       let request = try DaemonRequest(decoding: line)
-      if request.command == .add {
-        let allowed = daemon.surroundings.settings.patience.milliseconds
-        send(["swiftCNIDHCP": .integer(DaemonRequest.protocolVersion), "milliseconds": .integer(allowed)])
-      }
-      let key = daemon.handle(request) { [weak self] in self?.answer($0) }
-      if !isAnswered { pending = key }
+      // At once: where many call together, what follows may have to wait.
+      let allowed = request.command == .add ? daemon.surroundings.settings.patience : Self.briefly
+      send([
+        "swiftCNIDHCP": .integer(DaemonRequest.protocolVersion),
+        "milliseconds": .integer(allowed.milliseconds),
+      ])
+      self.request = request
     } catch {
       answer(.failure(error))
     }
+  }
+
+  /// Whether ``carryOut()`` has something to do.
+  var isWaiting: Bool { isOpen && request != nil }
+
+  /// Carries the request out.
+  func carryOut() {
+    guard isOpen, let request else { return }
+    self.request = nil
+    let key = daemon.handle(request) { [weak self] in self?.answer($0) }
+    if !isAnswered { pending = key }
   }
 
   /// The Go plugin opens with HTTP, and shows the status of an answer that it does not like.
