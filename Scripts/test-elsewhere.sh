@@ -2,9 +2,10 @@
 # test-elsewhere.sh LIST: runs the tests that this kernel could not, in virtual machines. LIST is what TESTS_FOR_ANOTHER_KERNEL got:
 # lines of what is needed, a tab, and the test. The last line is "N passed, N failed"; a test that did not run failed.
 #
-# VM=no: only names them. VM_TIMEOUT: seconds until a machine is given up.
+# VM=no: only names them. VM_TIMEOUT: seconds until a machine is given up; 1200 if it is not set.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
+export VM_TIMEOUT=${VM_TIMEOUT:-1200}
 
 results=$(mktemp -d)
 machines=()
