@@ -75,6 +75,7 @@ public enum ReferencePlugins {
   private static let programs = [
     Program(Bridge.self),
     Program(DHCPPlugin.self),
+    Program(HostDevice.self),
     Program(HostLocal.self),
     Program(Loopback.self),
     Program(Macvlan.self),

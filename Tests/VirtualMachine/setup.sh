@@ -38,10 +38,10 @@ release=${package#linux-image-}
 for file in "$work"/*.deb; do dpkg-deb -x "$file" "$work/all"; done
 mkdir "$directory/root"
 cd "$directory"
-# Of the modules, a tenth: network, and what that stands on.
+# Of the modules, a tenth: network, what that stands on, and what takes a network card from it.
 modules=lib/modules/$release
 for part in bin/busybox bin/kmod usr/lib/x86_64-linux-gnu "$modules"/modules.{order,builtin,builtin.modinfo} \
-  "$modules"/kernel/{arch,crypto,lib,net} "$modules"/kernel/drivers/{char,net,pps,ptp,vhost,virtio} \
+  "$modules"/kernel/{arch,crypto,lib,net} "$modules"/kernel/drivers/{char,net,pps,ptp,uio,vhost,virtio} \
   "$modules"/kernel/fs/{9p,fscache,netfs,overlayfs}; do
   [ -e "$work/all/$part" ] || continue # where releases differ; what is missed is missed below
   mkdir -p "root/${part%/*}"
