@@ -5,7 +5,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/if.h>
 #include <linux/if_packet.h>
+#include <linux/if_tun.h>
 #include <linux/nsfs.h>
 #include <stdio.h>
 #include <string.h>
@@ -50,3 +52,18 @@ int clinux_send_frame(int socket, int interface_index, uint16_t protocol, const 
   } while (sent < 0 && errno == EINTR);
   return sent < 0 ? -1 : 0;
 }
+
+int clinux_tap_create(int fd, const char *name, int multi_queue) {
+  struct ifreq request = {.ifr_flags = (short)(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_TUN_EXCL)};
+  if (multi_queue) request.ifr_flags |= IFF_MULTI_QUEUE;
+  if (strlen(name) >= sizeof request.ifr_name) {
+    errno = ENAMETOOLONG;
+    return -1;
+  }
+  strcpy(request.ifr_name, name);
+  return ioctl(fd, TUNSETIFF, &request);
+}
+
+int clinux_tun_set_owner(int fd, uint32_t user) { return ioctl(fd, TUNSETOWNER, (unsigned long)user); }
+int clinux_tun_set_group(int fd, uint32_t group) { return ioctl(fd, TUNSETGROUP, (unsigned long)group); }
+int clinux_tun_set_persistent(int fd) { return ioctl(fd, TUNSETPERSIST, 1UL); }

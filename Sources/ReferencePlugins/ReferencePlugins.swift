@@ -81,6 +81,7 @@ public enum ReferencePlugins {
     Program(Macvlan.self),
     Program(PTP.self),
     Program(Static.self),
+    Program(Tap.self),
   ]
 
   private static let doubles = Noop.types.map { Program(noop: $0) }

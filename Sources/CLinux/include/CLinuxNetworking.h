@@ -31,4 +31,15 @@ int clinux_packet_socket(void);
 int clinux_send_frame(int socket, int interface_index, uint16_t protocol, const uint8_t *destination,
                       const void *payload, size_t length);
 
+/// `TUNSETIFF` of `linux/if_tun.h`: makes the TAP device `name` in the calling thread's network namespace, and only if
+/// nothing there has that name. Frames have no header before them but `struct virtio_net_hdr`. 0, or -1 and `errno`
+/// (`EBUSY` if the name is taken).
+int clinux_tap_create(int fd, const char *name, int multi_queue);
+/// `TUNSETOWNER`. 0, or -1 and `errno`.
+int clinux_tun_set_owner(int fd, uint32_t user);
+/// `TUNSETGROUP`. 0, or -1 and `errno`.
+int clinux_tun_set_group(int fd, uint32_t group);
+/// `TUNSETPERSIST`: the device stays when `fd` is closed. 0, or -1 and `errno`.
+int clinux_tun_set_persistent(int fd);
+
 #endif

@@ -78,7 +78,7 @@ public struct ContainerLink: Sendable {
   /// Checks that the container has no interface of that name.
   ///
   /// - Throws: `CNIError` when it has.
-  static func requireFree(_ name: String, in attachment: InterfaceAttachment) throws {
+  public static func requireFree(_ name: String, in attachment: InterfaceAttachment) throws {
     guard try attachment.inContainer({ try $0.find(.name(name)) }) != nil else { return }
     throw CNIError(
       .internalError, "the container already has an interface \(name)",

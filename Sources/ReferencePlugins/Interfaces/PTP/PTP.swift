@@ -20,13 +20,8 @@ struct PTP: InterfacePlugin {
     let keys = try call.configuration.object()
     settings = try InterfaceSettings(call, surroundings: .router)
     masquerade = try Masquerade.Backend(keys)
-    // A mistake in what removing does not need must not keep anything from being removed.
-    if call.command == .del || call.command == .gc {
-      mtu = nil
-    } else {
-      mtu = try keys.mtu()
-      _ = try call.requiredIPAMType()
-    }
+    mtu = call.onlyRemoves ? nil : try keys.mtu()
+    if !call.onlyRemoves { _ = try call.requiredIPAMType() }
   }
 
   // MARK: ADD

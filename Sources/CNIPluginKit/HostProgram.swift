@@ -3,13 +3,22 @@ import CNI
 import Glibc
 
 /// A program of the host, for the few things that are asked to be done by one.
-struct HostProgram {
+public struct HostProgram: Sendable {
   private let name: String
+  private let remedy: String
 
-  init(_ name: String) { self.name = name }
+  /// A program that is looked for in `PATH`.
+  ///
+  /// - Parameter remedy: What to do if it is not installed.
+  public init(
+    _ name: String, remedy: String = "install it, or choose the nftables back end, which needs no program"
+  ) {
+    self.name = name
+    self.remedy = remedy
+  }
 
   /// Whether it is found in `PATH`.
-  var isInstalled: Bool {
+  public var isInstalled: Bool {
     let path = getenv("PATH").map { String(cString: $0) } ?? "/usr/sbin:/usr/bin:/sbin:/bin"
     return path.split(separator: ":").contains { access("\($0)/\(name)", X_OK) == 0 }
   }
@@ -18,7 +27,8 @@ struct HostProgram {
   ///
   /// - Returns: What it wrote on standard output.
   /// - Throws: `CNIError` with what it wrote on standard error, if it failed or is not installed.
-  func run(_ arguments: [String], input: String) throws(CNIError) -> String {
+  @discardableResult
+  public func run(_ arguments: [String], input: String = "") throws(CNIError) -> String {
     let given = memory("input", contents: input)
     let output = memory("output")
     let complaints = memory("errors")
@@ -40,7 +50,7 @@ struct HostProgram {
     guard failure == 0 else {
       throw CNIError(
         .internalError, "cannot run \(name): \(String(cString: strerror(failure)))",
-        details: "install it, or choose the nftables back end, which needs no program")
+        details: remedy)
     }
     var status: Int32 = 0
     while waitpid(process, &status, 0) < 0 && errno == EINTR {}
