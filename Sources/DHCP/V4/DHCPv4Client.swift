@@ -89,9 +89,9 @@ public struct DHCPv4Client: Sendable {
   /// What it is and wants.
   public let settings: Settings
   /// Where it stands.
-  public private(set) var state = State.idle
+  public internal(set) var state = State.idle
   /// When ``advance(to:)`` is next to be called; `nil`: not before something comes.
-  public private(set) var nextDeadline: Duration?
+  public internal(set) var nextDeadline: Duration?
   /// The lease there is.
   public private(set) var lease: DHCPv4Lease?
   /// The address that is being probed for.
@@ -103,22 +103,22 @@ public struct DHCPv4Client: Sendable {
     }
   }
   /// What was said since the last lease.
-  public private(set) var transcript = DHCPv4Transcript()
+  public internal(set) var transcript = DHCPv4Transcript()
 
   /// The only address of use: that of an interface which is in use.
-  private var pinned: IPv4Address?
-  private var candidate: DHCPv4Lease?
-  private var offer: (address: IPv4Address, server: IPv4Address)?
+  var pinned: IPv4Address?
+  var candidate: DHCPv4Lease?
+  var offer: (address: IPv4Address, server: IPv4Address)?
   /// Who has the address that was offered, and until when that was asked.
-  private var contender: MACAddress?
-  private var probingEnds: Duration = .zero
-  private var transactionID: UInt32 = 0
-  private var began: Duration = .zero
-  private var sentAt: Duration = .zero
-  private var attempts = 0
-  private var setbacks = 0
-  private var phaseEnds: Duration = .zero
-  private var random: SplitMix
+  var contender: MACAddress?
+  var probingEnds: Duration = .zero
+  var transactionID: UInt32 = 0
+  var began: Duration = .zero
+  var sentAt: Duration = .zero
+  var attempts = 0
+  var setbacks = 0
+  var phaseEnds: Duration = .zero
+  var random: SplitMix
 
   /// For how long an offer, or an address of before, is asked for before everything starts over.
   static let requestTime = Duration.seconds(10)
@@ -343,84 +343,4 @@ public struct DHCPv4Client: Sendable {
     // Said once: what follows are attempts to get it back.
     return (hadLease ? [.lost(loss)] : []) + pause(at: now)
   }
-
-  // MARK: What goes
-
-  /// The message of the state, and when it is due again.
-  private mutating func transmit(at now: Duration) -> Action {
-    attempts += 1
-    sentAt = now
-    nextDeadline = min(
-      now + pauseAfterAttempt(at: now), state == .selecting ? .seconds(Int64.max / 2) : phaseEnds)
-    var message = message(state == .selecting ? .discover : .request, at: now)
-    var destination = Destination.broadcast
-    switch state {
-    case .selecting, .rebooting:
-      if let pinned { message.options.set(.requestedAddress, to: pinned.rawValue) }
-    case .requesting:
-      if let offer {
-        message.options.set(.requestedAddress, to: offer.address.rawValue)
-        message.options.set(.serverIdentifier, to: offer.server.rawValue)
-      }
-    case .renewing:
-      if let lease { destination = .unicast(server: lease.server, from: lease.address) }
-      message.wantsBroadcast = false
-    default: break
-    }
-    if state == .renewing || state == .rebinding, let lease { message.clientAddress = lease.address }
-    transcript.note(.sent(message.kind!))
-    return .send(message, to: destination)
-  }
-
-  /// RFC 2131, section 4.1, wants pauses that double, up to 64 seconds; ours begin shorter, because the first message
-  /// often comes before the link's other end passes anything on, and a container waits. Renewals have time: after a
-  /// few attempts they wait for half of what is left, but at least a minute (section 4.4.5).
-  private mutating func pauseAfterAttempt(at now: Duration) -> Duration {
-    if state == .renewing || state == .rebinding, attempts > 5 {
-      return max((phaseEnds - now) / 2, .seconds(60))
-    }
-    if attempts == 1 && state != .renewing { return jittered(.milliseconds(250)) }
-    let exponent = state == .renewing ? attempts - 1 : attempts - 2
-    return jittered(min(.seconds(1) * (1 << min(max(exponent, 0), 16)), settings.longestPause))
-  }
-
-  private mutating func jittered(_ pause: Duration) -> Duration { pause * (0.8 + 0.4 * random.fraction()) }
-
-  private func message(_ kind: DHCPv4Message.Kind, at now: Duration) -> DHCPv4Message {
-    var message = DHCPv4Message(
-      kind, transactionID: transactionID, hardwareAddress: settings.hardwareAddress)
-    if kind == .discover || kind == .request {
-      message.wantsBroadcast = settings.wantsBroadcast
-      message.seconds = UInt16(clamping: (now - began).components.seconds)
-      message.options.set(.maximumMessageSize, to: UInt16(1500))
-      if !settings.requested.isEmpty {
-        message.options[.parameterRequestList] = settings.requested.map(\.rawValue)
-      }
-      for option in settings.options.all { message.options[option.code] = option.value }
-    }
-    // In every message, the last one included: by another name the server would not know the client (RFC 6842).
-    if !settings.clientIdentifier.isEmpty {
-      message.options[.clientIdentifier] = settings.clientIdentifier
-    }
-    return message
-  }
-}
-
-/// SplitMix64 (Steele, Lea, Flood 2014): random enough for transaction numbers and pauses, and the same again from the
-/// same seed, which tests need.
-struct SplitMix: Sendable {
-  var state: UInt64
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var value = state
-    value = (value ^ value >> 30) &* 0xbf58_476d_1ce4_e5b9
-    value = (value ^ value >> 27) &* 0x94d0_49bb_1331_11eb
-    return value ^ value >> 31
-  }
-
-  mutating func next() -> UInt32 { UInt32(truncatingIfNeeded: next() as UInt64) }
-
-  /// From 0 to 1.
-  mutating func fraction() -> Double { Double(next() as UInt64 >> 11) / 0x1p53 }
 }

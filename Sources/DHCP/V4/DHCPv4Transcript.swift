@@ -37,7 +37,9 @@ public struct DHCPv4Transcript: Hashable, Sendable {
     }
   }
 
+  /// Whether both read the same.
   public static func == (a: Self, b: Self) -> Bool { a.description == b.description }
+  /// Feeds what it reads as.
   public func hash(into hasher: inout Hasher) { hasher.combine(description) }
 }
 

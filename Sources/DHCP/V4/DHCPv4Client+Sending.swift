@@ -1,0 +1,62 @@
+import NetworkAddresses
+
+extension DHCPv4Client {
+  /// The message of the state, and when it is due again.
+  mutating func transmit(at now: Duration) -> Action {
+    attempts += 1
+    sentAt = now
+    nextDeadline = min(
+      now + pauseAfterAttempt(at: now), state == .selecting ? .seconds(Int64.max / 2) : phaseEnds)
+    var message = message(state == .selecting ? .discover : .request, at: now)
+    var destination = Destination.broadcast
+    switch state {
+    case .selecting, .rebooting:
+      if let pinned { message.options.set(.requestedAddress, to: pinned.rawValue) }
+    case .requesting:
+      if let offer {
+        message.options.set(.requestedAddress, to: offer.address.rawValue)
+        message.options.set(.serverIdentifier, to: offer.server.rawValue)
+      }
+    case .renewing:
+      if let lease { destination = .unicast(server: lease.server, from: lease.address) }
+      message.wantsBroadcast = false
+    default: break
+    }
+    if state == .renewing || state == .rebinding, let lease { message.clientAddress = lease.address }
+    transcript.note(.sent(message.kind!))
+    return .send(message, to: destination)
+  }
+
+  /// RFC 2131, section 4.1, wants pauses that double, up to 64 seconds; ours begin shorter, because the first message
+  /// often comes before the link's other end passes anything on, and a container waits. Renewals have time: after a
+  /// few attempts they wait for half of what is left, but at least a minute (section 4.4.5).
+  private mutating func pauseAfterAttempt(at now: Duration) -> Duration {
+    if state == .renewing || state == .rebinding, attempts > 5 {
+      return max((phaseEnds - now) / 2, .seconds(60))
+    }
+    if attempts == 1 && state != .renewing { return jittered(.milliseconds(250)) }
+    let exponent = state == .renewing ? attempts - 1 : attempts - 2
+    return jittered(min(.seconds(1) * (1 << min(max(exponent, 0), 16)), settings.longestPause))
+  }
+
+  mutating func jittered(_ pause: Duration) -> Duration { pause * (0.8 + 0.4 * random.fraction()) }
+
+  func message(_ kind: DHCPv4Message.Kind, at now: Duration) -> DHCPv4Message {
+    var message = DHCPv4Message(
+      kind, transactionID: transactionID, hardwareAddress: settings.hardwareAddress)
+    if kind == .discover || kind == .request {
+      message.wantsBroadcast = settings.wantsBroadcast
+      message.seconds = UInt16(clamping: (now - began).components.seconds)
+      message.options.set(.maximumMessageSize, to: UInt16(1500))
+      if !settings.requested.isEmpty {
+        message.options[.parameterRequestList] = settings.requested.map(\.rawValue)
+      }
+      for option in settings.options.all { message.options[option.code] = option.value }
+    }
+    // In every message, the last one included: by another name the server would not know the client (RFC 6842).
+    if !settings.clientIdentifier.isEmpty {
+      message.options[.clientIdentifier] = settings.clientIdentifier
+    }
+    return message
+  }
+}
