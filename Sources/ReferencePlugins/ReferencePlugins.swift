@@ -75,13 +75,16 @@ public enum ReferencePlugins {
   private static let programs = [
     Program(Bridge.self),
     Program(DHCPPlugin.self),
+    Program(Dummy.self),
     Program(HostDevice.self),
     Program(HostLocal.self),
+    Program(IPVlan.self),
     Program(Loopback.self),
     Program(Macvlan.self),
     Program(PTP.self),
     Program(Static.self),
     Program(Tap.self),
+    Program(VLAN.self),
   ]
 
   private static let doubles = Noop.types.map { Program(noop: $0) }

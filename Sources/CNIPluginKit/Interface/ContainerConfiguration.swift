@@ -44,6 +44,7 @@ struct ContainerConfiguration {
   }
 
   private func applySysctls(interface name: String, hasIPv6: Bool) throws {
+    let announces = link.announcement != .none
     if hasIPv6 {
       // A container may come with IPv6 switched off. Its interface gets an IPv6 address all the same.
       for interface in ["lo", name] {
@@ -52,13 +53,13 @@ struct ContainerConfiguration {
       try Sysctl.write("1", to: "net/ipv6/conf/\(name)/keep_addr_on_down")
     }
     if settings.surroundings == .router { return }
-    if hasIPv6 { try Sysctl.write("1", to: "net/ipv6/conf/\(name)/ndisc_notify") }
+    if hasIPv6, announces { try Sysctl.write("1", to: "net/ipv6/conf/\(name)/ndisc_notify") }
     // These are refinements: a kernel without IPv6, or without one of them, still makes a working attachment.
     if let detects = settings.detectsDuplicateAddresses {
       if detects { try? Sysctl.write("1", to: "net/ipv6/conf/\(name)/enhanced_dad") }
       try? Sysctl.write(detects ? "1" : "0", to: "net/ipv6/conf/\(name)/accept_dad")
     }
-    try? Sysctl.write("1", to: "net/ipv4/conf/\(name)/arp_notify")
+    if announces { try? Sysctl.write("1", to: "net/ipv4/conf/\(name)/arp_notify") }
   }
 
   /// A route of the result, with the gateway of its family's first address where it names none (spec section 5).

@@ -14,12 +14,18 @@ public struct ContainerLink: Sendable {
   public var parent: ParentLink?
   /// Its hardware address; `nil` for one that the kernel chooses.
   public var mac: MACAddress?
+  /// How its addresses are announced.
+  public var announcement: CreatedLink.AnnouncementWay
 
   /// A link of that kind.
-  public init(_ kind: LinkKind, on parent: ParentLink? = nil, mac: MACAddress? = nil) {
+  public init(
+    _ kind: LinkKind, on parent: ParentLink? = nil, mac: MACAddress? = nil,
+    announcement: CreatedLink.AnnouncementWay = .bySettingMAC
+  ) {
     self.kind = kind
     self.parent = parent
     self.mac = mac
+    self.announcement = announcement
   }
 
   // MARK: ADD
@@ -49,37 +55,44 @@ public struct ContainerLink: Sendable {
       try socket.perform(.changeLink(.index(link.index), LinkChange(mac: mac)))
       return try socket.link(index: link.index)
     }
-    return CreatedLink(
+    var created = CreatedLink(
       interfaces: [Interface(name: name, mac: link.mac?.description, sandbox: call.namespacePath)],
       position: 0, index: link.index, mac: link.mac)
+    created.announcement = announcement
+    return created
   }
 
   private func create(_ link: LinkSpecification, in attachment: InterfaceAttachment) throws {
-    var link = link
-    let isOnHost = parent.map { !$0.isInContainer } ?? false
-    if isOnHost {
-      link.namespace = attachment.namespace.descriptor
-      if try attachment.host.createIfAbsent(link) { return }
-    } else {
-      if try attachment.inContainer({ try $0.createIfAbsent(link) }) { return }
-    }
-    try Self.requireFree(link.name, in: attachment)
-    // Something else is in the way. Kernels before 6.14 mind an interface of that name on the host, where almost every
-    // host has an eth0. Asked from within the container, and told where the parent is, they do not.
-    try attachment.inContainer { socket in
-      if isOnHost {
-        link.namespace = nil
-        link.linkNamespaceID = try socket.ensureNamespaceID(of: attachment.hostNamespace.descriptor)
+    guard let parent, !parent.isInContainer else {
+      return try attachment.inContainer { socket in
+        if try socket.createIfAbsent(link) { return }
+        try Self.requireFree(link.name, in: &socket)
+        // Not the name, but something that only the kernel knows of: it says it again.
+        try socket.perform(.createLink(link))
       }
-      try socket.perform(.createLink(link))
     }
+    var link = link
+    link.namespace = attachment.namespace.descriptor
+    if try attachment.host.createIfAbsent(link) { return }
+    try Self.requireFree(link.name, in: attachment)
+    // Kernels before 6.14 also mind an interface of that name on the host, and almost every host has an eth0. They do not
+    // look at the name where an index is given; then that must be free in both places.
+    for _ in 0..<3 {
+      link.index = .random(in: 10_000..<1_000_000)
+      if try attachment.host.createIfAbsent(link) { return }
+    }
+    try attachment.host.perform(.createLink(link))
   }
 
   /// Checks that the container has no interface of that name.
   ///
   /// - Throws: `CNIError` when it has.
   public static func requireFree(_ name: String, in attachment: InterfaceAttachment) throws {
-    guard try attachment.inContainer({ try $0.find(.name(name)) }) != nil else { return }
+    try attachment.inContainer { try requireFree(name, in: &$0) }
+  }
+
+  private static func requireFree(_ name: String, in container: inout RouteSocket) throws {
+    guard try container.find(.name(name)) != nil else { return }
     throw CNIError(
       .internalError, "the container already has an interface \(name)",
       details: "call DEL for it first, or choose another CNI_IFNAME")
@@ -119,11 +132,12 @@ public struct ContainerLink: Sendable {
 
   /// Checks that the kernel has such links, and that there is what they stand on.
   ///
+  /// - Parameter includingParent: False where only ADD is told what the parent is.
   /// - Throws: `CNIError` with code 50, or 51 when the parent is down; `NetlinkError`.
-  public func checkRequirements() throws {
+  public func checkRequirements(includingParent: Bool = true) throws {
     var host = try RouteSocket()
     guard try host.supports(kind) else { throw lacksKind }
-    try parent?.checkRequirements(in: &host)
+    if includingParent { try parent?.checkRequirements(in: &host) }
   }
 }
 

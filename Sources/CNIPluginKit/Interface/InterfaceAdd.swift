@@ -18,18 +18,10 @@ extension InterfacePlugin {
   }
 
   private func attach(_ attachment: InterfaceAttachment) throws -> AddResult {
-    let call = attachment.call
     let link = try createLink(in: attachment)
     var result = AddResult(interfaces: link.interfaces)
 
-    if let ipamType = settings.ipamType {
-      // Registered first: a delegate that was killed half-way may have leased an address all the same.
-      attachment.undo.register("the address lease") { try call.delegate(to: ipamType, .del) }
-      guard let leased = try call.delegate(to: ipamType, .add), !leased.ips.isEmpty else {
-        throw CNIError(
-          .invalidConfiguration, "the IPAM plugin \(ipamType) gave no address",
-          details: "ipam of network \(call.network) needs a subnet, a range or addresses")
-      }
+    if let leased = try addresses(for: attachment) {
       result.ips = leased.ips
       result.routes = leased.routes
       result.dns = leased.dns
@@ -50,9 +42,27 @@ extension InterfacePlugin {
       }
     }
     try connect(link, result: &result, in: attachment)
-    if !result.ips.isEmpty, settings.surroundings == .network { announce(link, in: attachment) }
+    if !result.ips.isEmpty, settings.surroundings == .network { announce(result, link, in: attachment) }
     if !settings.dns.isEmpty { result.dns = settings.dns }
     return result
+  }
+
+  /// What IPAM gives, or the plugin before has left; `nil` for an interface without addresses.
+  private func addresses(for attachment: InterfaceAttachment) throws -> AddResult? {
+    let call = attachment.call
+    if settings.ipamType == nil, settings.inheritsAddresses {
+      if let previous = try call.configuration.prevResult(), !previous.ips.isEmpty { return previous }
+      _ = try call.requiredIPAMType()
+    }
+    guard let ipamType = settings.ipamType else { return nil }
+    // Registered first: a delegate that was killed half-way may have leased an address all the same.
+    attachment.undo.register("the address lease") { try call.delegate(to: ipamType, .del) }
+    guard let leased = try call.delegate(to: ipamType, .add), !leased.ips.isEmpty else {
+      throw CNIError(
+        .invalidConfiguration, "the IPAM plugin \(ipamType) gave no address",
+        details: "ipam of network \(call.network) needs a subnet, a range or addresses")
+    }
+    return leased
   }
 
   /// Says what `EADDRINUSE` means. An IP address that is taken comes with the kernel's words; without, it is the hardware
@@ -73,9 +83,24 @@ extension InterfacePlugin {
   /// With `arp_notify` and `ndisc_notify` on, setting the hardware address (to what it is) makes the kernel send the
   /// gratuitous ARP and the unsolicited neighbour advertisement. A packet socket of our own would do too, but closing
   /// one waits for a grace period of the kernel's, as long as the rest of an ADD together.
-  private func announce(_ link: CreatedLink, in attachment: InterfaceAttachment) {
+  ///
+  /// Best effort: neighbours that miss it find out by themselves, only later.
+  private func announce(_ result: AddResult, _ link: CreatedLink, in attachment: InterfaceAttachment) {
     guard let mac = link.mac else { return }
-    // Best effort: neighbours that miss it find out by themselves, only later.
-    _ = try? attachment.inContainer { try $0.perform(.changeLink(.index(link.index), LinkChange(mac: mac))) }
+    switch link.announcement {
+    case .byKernel, .none: break
+    case .bySettingMAC:
+      _ = try? attachment.inContainer {
+        try $0.perform(.changeLink(.index(link.index), LinkChange(mac: mac)))
+      }
+    case .bySending:
+      let addresses = result.ips.compactMap { ip -> IPv6Address? in
+        if case .v6(let address) = ip.address.address { address } else { nil }
+      }
+      if addresses.isEmpty { return }
+      try? attachment.enteringContainer {
+        try AddressAnnouncement.advertise(addresses, interfaceIndex: link.index, mac: mac)
+      }
+    }
   }
 }

@@ -79,6 +79,8 @@ extension InterfacePlugin {
 public struct InterfaceSettings: Sendable {
   /// `ipam.type`; `nil` for an interface without addresses (layer 2).
   public var ipamType: String?
+  /// Whether an interface without `ipamType` has the addresses and routes that the plugin before has left in its result.
+  public var inheritsAddresses: Bool
   /// `dns` of the configuration; it takes precedence over what IPAM says.
   public var dns: DNSConfiguration
   /// Whether all IPv6 addresses go through duplicate address detection, and ADD waits for it (`enabledad`). `false`: none
@@ -107,9 +109,10 @@ public struct InterfaceSettings: Sendable {
   /// Reads the common keys of a call's configuration.
   public init(
     _ call: PluginCall, detectsDuplicateAddresses: Bool? = nil, leavesInterfaceDown: Bool = false,
-    surroundings: Surroundings = .network
+    surroundings: Surroundings = .network, inheritsAddresses: Bool = false
   ) throws(CNIError) {
     ipamType = call.configuration.ipamType
+    self.inheritsAddresses = inheritsAddresses
     dns = call.configuration.dns
     self.detectsDuplicateAddresses = detectsDuplicateAddresses
     self.leavesInterfaceDown = leavesInterfaceDown
@@ -143,6 +146,23 @@ public struct CreatedLink: Sendable {
   public var mac: MACAddress?
   /// Links on the host that the plugin itself goes on with.
   public var hostLinks: [Link]
+  /// How the neighbours learn who has the addresses now.
+  public var announcement = AnnouncementWay.bySettingMAC
+
+  /// A way to tell the neighbours of addresses.
+  ///
+  /// By itself the kernel announces IPv4 addresses when the interface comes up. That is enough where it has a carrier by
+  /// then, which the end of a pair has not.
+  public enum AnnouncementWay: Sendable {
+    /// The hardware address is set to what it is, and the kernel announces the addresses of both families.
+    case bySettingMAC
+    /// IPv6 addresses by a message of ours: the hardware address is the parent's and has to remain so.
+    case bySending
+    /// What the kernel does by itself is all.
+    case byKernel
+    /// There is nobody to tell.
+    case none
+  }
 
   /// A link with its place in the result.
   public init(

@@ -10,6 +10,8 @@ public struct ParentLink: Sendable {
   public var isInContainer = false
   /// `mtu` of the container's interface, at most that of this link; `nil` for the same.
   public var mtu: UInt32?
+  /// Whether it has to be up for the container's interface to come up.
+  public var mustBeUp = false
 
   /// The link of the host's default route.
   public init() {}
@@ -32,15 +34,36 @@ public struct ParentLink: Sendable {
     mtu = try keys.mtu()
   }
 
+  /// Takes the one interface of the plugin before, in the call's `prevResult`, for a `master` that is not given.
+  ///
+  /// - Throws: code 7 when it lists none or several, 6 when it is no result.
+  public mutating func follow(_ call: PluginCall) throws(CNIError) {
+    guard name == nil, let previous = try call.configuration.prevResult() else { return }
+    guard previous.interfaces.count == 1, let interface = previous.interfaces.first, !interface.name.isEmpty
+    else {
+      throw CNIError(
+        .invalidConfiguration,
+        "master is not given, and prevResult lists \(previous.interfaces.count) interfaces where one would be it",
+        details: "name the interface under the key master")
+    }
+    name = interface.name
+    if interface.sandbox == call.namespacePath { isInContainer = true }
+  }
+
   // MARK: ADD
 
   /// Finds the link, and checks `mtu` against it.
   ///
   /// - Throws: `CNIError` with code 7 when there is none, or its MTU is too small; `NetlinkError`.
   public func find(in attachment: InterfaceAttachment) throws -> Link {
-    guard isInContainer else { return try find(in: &attachment.host, "on the host") }
-    let place = "in the container (\(attachment.call.namespacePath))"
-    return try attachment.inContainer { try find(in: &$0, place) }
+    let link =
+      isInContainer
+      ? try attachment.inContainer {
+        try find(in: &$0, "in the container (\(attachment.call.namespacePath))")
+      }
+      : try find(in: &attachment.host, "on the host")
+    if mustBeUp, !link.isUp { throw isDown(link, .internalError) }
+    return link
   }
 
   private func find(in socket: inout RouteSocket, _ place: @autoclosure () -> String) throws -> Link {
@@ -52,6 +75,11 @@ public struct ParentLink: Sendable {
         details: "write a number from 0 to \(link.mtu), or raise the master's MTU")
     }
     return link
+  }
+
+  private func isDown(_ link: Link, _ code: CNIError.Code) -> CNIError {
+    CNIError(
+      code, "the master \(link.name) is down", details: "`ip link set \(link.name) up` mends it")
   }
 
   private func link(in socket: inout RouteSocket, _ place: @autoclosure () -> String) throws -> Link {
@@ -127,12 +155,7 @@ public struct ParentLink: Sendable {
       error.code = .notAvailable
       throw error
     }
-    guard link.isUp else {
-      throw CNIError(
-        .limitedConnectivity, "the master \(link.name) is down",
-        details: "`ip link set \(link.name) up` mends it"
-      )
-    }
+    if !link.isUp { throw isDown(link, .limitedConnectivity) }
   }
 
   // MARK: Errors
@@ -146,7 +169,6 @@ public struct ParentLink: Sendable {
       "\(parent.name) carries interfaces of another kind: on one master there can be macvlan or ipvlan, not both"
     case .invalidArgument where parent.flags.contains(.loopback) || parent.hardwareType != 1:
       "\(parent.name) is not an Ethernet interface, which a \(kind.name) has to stand on"
-    case .networkDown: "the master \(parent.name) is down: `ip link set \(parent.name) up` mends it"
     default: nil
     }
   }

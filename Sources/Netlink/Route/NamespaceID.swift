@@ -1,5 +1,3 @@
-import Glibc
-
 /// Attributes of namespace IDs (`NETNSA_*` of `linux/net_namespace.h`).
 enum NamespaceIDAttribute {
   static let id: UInt16 = 1
@@ -27,14 +25,5 @@ extension RouteSocket {
   public mutating func namespaceID(of descriptor: Int32) throws(NetlinkError) -> Int32? {
     guard case .namespaceID(let id) = try perform(.getNamespaceID(descriptor: descriptor)) else { return nil }
     return id
-  }
-
-  /// As ``namespaceID(of:)``; gives it a number if it has none.
-  public mutating func ensureNamespaceID(of descriptor: Int32) throws(NetlinkError) -> Int32? {
-    if let id = try namespaceID(of: descriptor) { return id }
-    do {
-      try perform(.assignNamespaceID(descriptor: descriptor))
-    } catch  where error.isExists {}
-    return try namespaceID(of: descriptor)
   }
 }

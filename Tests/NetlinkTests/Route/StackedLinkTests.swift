@@ -52,8 +52,8 @@ import Testing
       let parent = try host.link(named: "v0").index
       var inside = try RouteSocket(namespace: other)
       #expect(try inside.namespaceID(of: home) == nil)
-      let id = try #require(try inside.ensureNamespaceID(of: home))
-      #expect(try inside.ensureNamespaceID(of: home) == id)
+      try inside.perform(.assignNamespaceID(descriptor: home))
+      let id = try #require(try inside.namespaceID(of: home))
       let again = #expect(throws: NetlinkError.self) {
         _ = try inside.perform(.assignNamespaceID(descriptor: home))
       }
@@ -61,8 +61,8 @@ import Testing
 
       // Told where the parent is, a namespace makes a link on it for itself.
       try inside.perform(
-        .createLink(LinkSpecification(name: "v0", kind: .macvlan(), link: parent, linkNamespaceID: id)))
-      let link = try inside.link(named: "v0")
+        .createLink(LinkSpecification(name: "m0", kind: .macvlan(), link: parent, linkNamespaceID: id)))
+      let link = try inside.link(named: "m0")
       #expect(link.link == parent)
       #expect(link.linkNamespaceID == id)
     }

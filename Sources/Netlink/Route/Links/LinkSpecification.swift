@@ -28,6 +28,7 @@ public struct LinkSpecification: Hashable, Sendable {
   /// Index of the link it stands on (`IFLA_LINK`).
   public var link: Int32?
   /// The namespace that `link` is in, as that of the socket counts others (`IFLA_LINK_NETNSID`); nil: the socket's own.
+  /// Before Linux 6.14 the name must be free there, too.
   public var linkNamespaceID: Int32?
   /// A descriptor of the network namespace it is created in; nil: that of the socket.
   public var namespace: Int32?

@@ -20,7 +20,7 @@ struct MacvlanTests {
 
   @Test(
     "CHECK names what is missing",
-    arguments: ParentedScenario.damages + [
+    arguments: ParentedScenario.damages + ParentedScenario.damagesOfMaster + [
       ("ip -n c1 link set eth0 address 02:00:00:00:00:99", "02:00:00:00:00:99"),
       ("ip -n c1 link set eth0 type macvlan mode private", "in mode private"),
       (

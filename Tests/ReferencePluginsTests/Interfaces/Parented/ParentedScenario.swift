@@ -10,8 +10,6 @@ struct ParentedScenario {
   var keys = ""
   /// The VLAN in which the server is.
   var vlan: Int?
-  /// Whether the interface has a hardware address of its own.
-  var hasOwnMAC = true
 
   private func configuration(
     _ host: TestHost, _ more: String = "\"master\":\"eth0\"", ipam: String? = nil, version: String = "1.1.0"
@@ -56,23 +54,20 @@ struct ParentedScenario {
     }
   }
 
-  /// IPv4 and IPv6 together, at once, and with the neighbours told whose the addresses are now.
+  /// IPv4 and IPv6 together, at once; and a neighbour that knew the addresses elsewhere has learned where they are now.
   func dualStack() throws {
     try run { host in
-      for name in ["c1", "c2"] { try host.makeContainer(name) }
+      try host.makeContainer()
+      let device = vlan.map { "eth0.\($0)" } ?? "eth0"
+      let addresses = ["10.22.0.9", "fd00:22::9"]
+      for address in addresses {
+        try shell("ip -n server neigh replace \(address) lladdr 02:00:00:00:00:99 dev \(device) nud stale")
+      }
       let configuration = configuration(host, ipam: host.fixed("10.22.0.9/16", "fd00:22::9/64"))
-      let first = try host.add(configuration, container: "c1")
+      let result = try host.add(configuration)
       #expect(try !shell("ip -n c1 -6 addr show dev eth0 scope global").contains("tentative"))
-      for address in ["10.22.0.1", "fd00:22::1"] { try expectPing("c1", address) }
-      for address in ["10.22.0.9", "fd00:22::9"] { try expectPing("server", address) }
-      try host.succeeded(host.call(.check, host.after(first, configuration)))
-      try host.succeeded(host.call(.del, configuration))
-
-      guard hasOwnMAC else { return }
-      // The addresses change hands; the server has sent nothing meanwhile.
-      let second = try host.add(configuration, container: "c2")
-      let mac = try #require(second["interfaces"]?.array?.first?["mac"]?.string)
-      for address in ["10.22.0.9", "fd00:22::9"] {
+      let mac = try #require(result["interfaces"]?.array?.first?["mac"]?.string)
+      for address in addresses {
         let known = try shell(
           """
           for i in 1 2 3 4 5 6 7 8 9 10; do
@@ -81,6 +76,9 @@ struct ParentedScenario {
           """)
         #expect(known.contains(mac), "\(known)")
       }
+      for address in ["10.22.0.1", "fd00:22::1"] { try expectPing("c1", address) }
+      for address in addresses { try expectPing("server", address) }
+      try host.succeeded(host.call(.check, host.after(result, configuration)))
     }
   }
 
@@ -139,9 +137,9 @@ struct ParentedScenario {
       let later = try host.after(result, named)
       try host.succeeded(host.call(.check, later))
       try host.succeeded(host.status(named))
-      try shell("ip -n c1 link set up0 name up9")
-      #expect(try host.failed(host.call(.check, later)).description.contains("up0"))
-      try shell("ip -n c1 link set up9 name up0")
+      let other = configuration(host, "\"master\":\"lo\",\"linkInContainer\":true")
+      let moved = try host.failed(host.call(.check, host.after(result, other)))
+      #expect(moved.description.contains("does not stand on lo"), "\(moved)")
       try host.succeeded(host.call(.del, later))
       try host.expectUnchanged(since: before)
 
@@ -212,7 +210,8 @@ struct ParentedScenario {
       try host.succeeded(host.call(.del, configuration))
       try host.makeContainer()
       _ = try host.add(configuration)
-      try shell("ip netns del c1; sleep 0.2")
+      // The kernel takes its time to clear a namespace away.
+      try shell("ip netns del c1; sleep 1")
       try host.succeeded(host.call(.del, configuration))
       try host.expectUnchanged(since: empty)
 
@@ -268,15 +267,49 @@ struct ParentedScenario {
     }
   }
 
+  /// CHECK with another configuration than ADD's: of another master, or with `other` keys.
+  func checkFindsOther(_ other: String, naming expected: String) throws {
+    try run { host in
+      try host.makeContainer()
+      try shell("ip link add other type veth peer name another; ip link set other up")
+      let result = try host.add(configuration(host))
+      let error = try host.failed(host.call(.check, host.after(result, configuration(host, other))))
+      #expect(error.description.contains(expected), "\(error)")
+    }
+  }
+
+  /// A kernel without such links: STATUS and ADD say so.
+  static func lacking(_ type: String, keys: String) throws {
+    try TestHost.onNetwork { host in
+      try host.makeContainer()
+      let before = try host.snapshot()
+      let configuration = host.network(type, keys)
+      let status = try host.failed(host.status(configuration))
+      #expect(
+        status.code == .notAvailable && status.message == "this kernel has no \(type) interfaces", "\(status)"
+      )
+      let added = try host.failed(host.call(.add, configuration))
+      #expect(
+        added.code == .internalError && added.message == "this kernel has no \(type) interfaces", "\(added)")
+      #expect(added.details.contains("modprobe"), "\(added)")
+      try host.expectUnchanged(since: before)
+      try host.succeeded(host.call(.del, configuration))
+    }
+  }
+
   /// The damages of `checkFinds` that every type can have.
   static let damages: [(String, String)] = [
     ("ip -n c1 addr del 10.22.0.2/16 dev eth0", "10.22.0.2/16"),
     ("ip -n c1 route del default", "0.0.0.0/0"),
     ("ip -n c1 link set eth0 down", "eth0 is down"),
     ("ip -n c1 link del eth0", "no interface eth0"),
-    ("ip link set eth0 down name eth9; ip link set eth9 up", "master eth0"),
+  ]
+
+  /// Those that the interface outlives as it is.
+  static let damagesOfMaster: [(String, String)] = [
+    ("ip link set eth0 down; ip link set eth0 name eth9; ip link set eth9 up", "master eth0"),
     (
-      "ip link set eth0 down name eth9; ip link set eth9 up; ip link add eth0 type veth peer name eth8",
+      "ip link set eth0 down; ip link set eth0 name eth9; ip link set eth9 up; ip link add eth0 type veth peer name eth8",
       "does not stand on eth0"
     ),
     ("ip link set eth0 netns server name moved", "not on the host any more"),

@@ -11,10 +11,13 @@ extension TestHost {
   static func onNetwork<R>(vlan: Int? = nil, _ body: (TestHost) throws -> R) throws -> R {
     try run { host in
       let device = vlan.map { "eth0.\($0)" } ?? "eth0"
+      // Nothing that comes by itself a moment later: neither a link-local address nor the carrier.
       try shell(
         """
         ip netns add server; ip -n server link set lo up
-        ip link add eth0 type veth peer name eth0 netns server; ip link set eth0 up; ip -n server link set eth0 up
+        ip link add eth0 type veth peer name eth0 netns server; ip link set eth0 addrgenmode none
+        ip link set eth0 up; ip -n server link set eth0 up
+        while { ip link show eth0; ip -n server link show eth0; } | grep -q NO-CARRIER; do sleep 0.1; done
         """)
       if let vlan {
         try shell(
