@@ -186,11 +186,17 @@ def run_protocol(plugin, version, side):
 def settled(state):
     """Without what tells only that an ADD has been there: forwarding, on which others may rely by now, and whether a
     link has ever been up or had a port."""
-    host = state["host"]
-    settings = {key: value for key, value in host["settings"].items() if not key.endswith(("ip_forward", "forwarding"))}
-    links = {name: {key: value for key, value in link.items() if key not in ("qdisc", "tso_max_size")}
-             for name, link in host["links"].items()}  # fmt: skip
-    return {**state, "host": {**host, "settings": settings, "links": links}}
+    def space(state):
+        if not state:
+            return state
+        settings = {key: value for key, value in state["settings"].items()
+                    if not key.endswith(("ip_forward", "forwarding"))}  # fmt: skip
+        links = {name: {key: value for key, value in link.items() if key not in ("qdisc", "tso_max_size")}
+                 for name, link in state["links"].items()}  # fmt: skip
+        return {**state, "settings": settings, "links": links}
+
+    containers = {name: space(container) for name, container in state["containers"].items()}
+    return {**state, "host": space(state["host"]), "containers": containers}
 
 
 class Report:
