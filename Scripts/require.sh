@@ -24,5 +24,20 @@ install() {
   # shellcheck disable=SC2086
   apt-get install -y -q --no-install-recommends $missing
 }
+# A server among them is for tests, which start their own: it does not start here, neither now nor with the machine.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+  trap 'rm -f "$policy"' EXIT
+  trap 'exit 130' INT TERM
+  printf '#!/bin/sh\nexit 101\n' >"$policy"
+  chmod 755 "$policy"
+fi
 echo "installing:$missing" >&2
 install >/dev/null 2>&1 || { apt-get update -q >/dev/null && install >&2; }
+
+command -v systemctl >/dev/null || exit 0
+for package in $missing; do
+  for unit in $(dpkg -L "$package" | sed -n 's|^.*/systemd/system/\([^/]*\.service\)$|\1|p'); do
+    systemctl --quiet disable "$unit" 2>/dev/null || true
+  done
+done

@@ -35,11 +35,19 @@ public final class ChildProcess: @unchecked Sendable {
     posix_spawn_file_actions_adddup2(&actions, out[1], 1)
     posix_spawn_file_actions_adddup2(&actions, err[1], 2)
     clinux_spawn_closefrom(&actions, 3)
+    // Threads of libdispatch, and those that are started by them, block signals: the process is to end when it is told to.
+    var attributes = posix_spawnattr_t()
+    posix_spawnattr_init(&attributes)
+    defer { posix_spawnattr_destroy(&attributes) }
+    var none = sigset_t()
+    sigemptyset(&none)
+    posix_spawnattr_setsigmask(&attributes, &none)
+    posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
 
     var pid: pid_t = 0
     let code = withCStrings(arguments) { argv in
       withCStrings(environment.map { $0.map { "\($0.key)=\($0.value)" } }) { envp in
-        posix_spawn(&pid, program, &actions, nil, argv!, envp ?? environ)
+        posix_spawn(&pid, program, &actions, &attributes, argv!, envp ?? environ)
       }
     }
     self.pid = pid

@@ -7,6 +7,7 @@
 // modules then contradict each other. The .c files define it.
 #include <stdint.h>
 
+#include "CLinuxDHCPv6.h"
 #include "CLinuxDaemon.h"
 #include "CLinuxExecution.h"
 #include "CLinuxNetworking.h"

@@ -21,11 +21,10 @@ extension DHCPv6Client {
     case (.requesting, .reply): takeAnswerToRequest(message, from: server, at: now, &actions)
     case (.renewing, .reply), (.rebinding, .reply): takeExtension(message, from: server, at: now, &actions)
     case (.confirming, .reply):
-      record.received(message, from: server, outcome: message.status, at: now)
+      transcript.note(.received(message.kind, from: server, outcome: message.status))
       if message.status.code == .notOnLink {
-        let addresses = lease?.addresses.map(\.address) ?? []
-        actions.append(.lost(addresses, .notOnLink))
-        loseAll(wishing: [], at: now, &actions)
+        actions.append(.lost(lease?.addresses.map(\.address) ?? [], .notOnLink))
+        startOver(at: now, &actions)
       } else if message.status.isSuccess {
         state = .bound
         self.exchange = nil
@@ -41,8 +40,14 @@ extension DHCPv6Client {
   }
 
   private mutating func take(offer message: DHCPv6Message, from server: DUID, at now: Duration) {
-    let outcome = self.outcome(message)
-    record.received(message, from: server, outcome: outcome.status, at: now)
+    var outcome = self.outcome(message)
+    // What the interface does not have would help nobody, and be wasted.
+    if !pinned.isEmpty, let first = outcome.addresses.first,
+      !outcome.addresses.contains(where: { pinned.contains($0.address) })
+    {
+      outcome.status = DHCPv6Status(.noAddressesAvailable, "\(first.address) is not what this interface has")
+    }
+    transcript.note(.received(message.kind, from: server, outcome: outcome.status))
     guard outcome.status.isSuccess else { return }
     let offer = DHCPv6Offer(
       serverID: server, preference: message.preference, addresses: outcome.addresses.map(\.address))
@@ -65,11 +70,11 @@ extension DHCPv6Client {
     case .success: bind(message, from: server, at: now, &actions)
     case .notOnLink:
       // What it offered is not what it gives: what belongs on the link, the next offer says.
-      record.received(message, from: server, outcome: message.status, at: now)
+      transcript.note(.received(message.kind, from: server, outcome: message.status))
       wishes = []
       tryElsewhere(at: now, &actions)
     // It is asked again when its time has come, not at once: otherwise both would do nothing else.
-    default: record.received(message, from: server, outcome: message.status, at: now)
+    default: transcript.note(.received(message.kind, from: server, outcome: message.status))
     }
   }
 
@@ -78,16 +83,39 @@ extension DHCPv6Client {
     _ message: DHCPv6Message, from server: DUID, at now: Duration, _ actions: inout [Action]
   ) {
     let outcome = self.outcome(message)
-    record.received(message, from: server, outcome: outcome.status, at: now)
+    transcript.note(.received(message.kind, from: server, outcome: outcome.status))
     guard outcome.status.isSuccess, let association = message.association(associationID),
       let lease = DHCPv6Lease(message, association: association, at: now)
     else {
       if state == .requesting { tryElsewhere(at: now, &actions) }
       return
     }
-    let gone = Set(self.lease?.addresses.map(\.address) ?? []).subtracting(lease.addresses.map(\.address))
-    if !gone.isEmpty { actions.append(.lost(gone.sorted(), .withdrawn)) }
-    settle(lease, &actions)
+    take(lease, at: now, &actions)
+  }
+
+  /// A new lease: to be probed for or, where the interface has its addresses already, to be used.
+  private mutating func take(_ lease: DHCPv6Lease, at now: Duration, _ actions: inout [Action]) {
+    var lease = lease
+    if !pinned.isEmpty {
+      let others = lease.addresses.map(\.address)
+      lease.addresses.removeAll { !pinned.contains($0.address) }
+      guard !lease.addresses.isEmpty else {
+        if let old = self.lease { actions.append(.lost(old.addresses.map(\.address), .changed(to: others))) }
+        state = .soliciting
+        startOver(after: .seconds(1), at: now, &actions)
+        return
+      }
+      settle(lease, &actions)
+    } else if settings.probing > .zero {
+      candidate = lease
+      state = .probing
+      exchange = nil
+      nextProbe = now + settings.probing / 2
+      probingEnds = now + settings.probing
+      actions.append(.probe(lease.addresses.map(\.address)))
+    } else {
+      settle(lease, &actions)
+    }
   }
 
   /// The answer to RENEW and REBIND.
@@ -98,10 +126,10 @@ extension DHCPv6Client {
     guard state == .rebinding || server == lease?.serverID else { return }
     guard let old = lease, let association = message.association(associationID), message.status.isSuccess
     else {
-      record.received(message, from: server, outcome: message.status, at: now)
+      transcript.note(.received(message.kind, from: server, outcome: message.status))
       return
     }
-    record.received(message, from: server, outcome: association.status, at: now)
+    transcript.note(.received(message.kind, from: server, outcome: association.status))
     if association.status.code == .noBinding {
       // It has lost its memory, perhaps, and gives the same address again to who asks for it.
       offers = []
@@ -111,27 +139,22 @@ extension DHCPv6Client {
     guard association.status.isSuccess, association.hasPlausibleTimes else { return }
     let withdrawn = association.addresses.filter { $0.validLifetime == 0 }.map(\.address)
     let gone = old.addresses.map(\.address).filter { withdrawn.contains($0) }
+    lease?.addresses.removeAll { gone.contains($0.address) }
+    let given = association.usableAddresses.map(\.address)
+    let kept = given.filter { pinned.contains($0) }
     if !gone.isEmpty {
-      actions.append(.lost(gone, .withdrawn))
-      lease?.addresses.removeAll { gone.contains($0.address) }
+      let isReplaced = kept.isEmpty && !given.isEmpty
+      actions.append(.lost(gone, isReplaced ? .changed(to: given) : .withdrawn))
     }
-    guard !association.usableAddresses.isEmpty else {
-      // Nothing was extended; nothing may be left, either.
-      if lease?.addresses.isEmpty == true { loseAll(wishing: [], at: now, &actions) }
-      return
-    }
-    if let new = DHCPv6Lease(message, association: association, at: now, previous: old) {
+    if !kept.isEmpty,
+      var new = DHCPv6Lease(message, association: association, at: now, previous: lease)
+    {
+      new.addresses.removeAll { !pinned.contains($0.address) }
       settle(new, &actions)
+    } else if lease?.addresses.isEmpty == true {
+      startOver(after: .seconds(1), at: now, &actions)
     }
-  }
-
-  private mutating func settle(_ lease: DHCPv6Lease, _ actions: inout [Action]) {
-    self.lease = lease
-    state = .bound
-    exchange = nil
-    offers = []
-    wishes = []
-    actions.append(.leased(lease))
+    // Otherwise nothing was extended: it is asked on.
   }
 
   /// What a message says about our association, in one status, and the addresses that it gives.

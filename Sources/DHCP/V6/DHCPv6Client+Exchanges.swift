@@ -19,11 +19,14 @@ extension DHCPv6Client {
     limit: Duration? = nil
   ) {
     self.state = state
+    var retransmission = DHCPv6Retransmission.standard(kind, limit: limit)
+    if kind == .solicit {
+      retransmission.initial = settings.firstPause
+      retransmission.maximum = solicitMaximum
+    }
     exchange = DHCPv6Exchange(
       kind: kind, transactionID: UInt32(truncatingIfNeeded: random.next()) & 0xff_ffff,
-      options: [.clientID(clientID)] + options,
-      retransmission: .standard(kind, solicitMaximum: solicitMaximum, limit: limit), began: start, next: start
-    )
+      options: [.clientID(clientID)] + options, retransmission: retransmission, began: start, next: start)
   }
 
   /// Begins to look for servers.
@@ -31,7 +34,6 @@ extension DHCPv6Client {
   /// - Parameter rest: How long to wait first, where a server has just refused: it would refuse again at once.
   mutating func solicit(at now: Duration, after rest: Duration = .zero) -> [Action] {
     offers = []
-    if state != .requesting && state != .soliciting { record = DHCPv6Record() }
     // No random delay before the first one (section 18.2.1): that is for machines that get their power back together, and
     // would be for a container a second of waiting.
     let options = (settings.rapidCommit ? [.rapidCommit] : []) + asking(for: wishes)
@@ -81,6 +83,30 @@ extension DHCPv6Client {
     }
   }
 
+  /// Asks whether somebody has the addresses, half-way through the time again, and takes them when it is over.
+  mutating func probe(at now: Duration, _ actions: inout [Action]) {
+    guard let candidate else { return }
+    if now >= probingEnds {
+      settle(candidate, &actions)
+    } else if let next = nextProbe, next <= now {
+      nextProbe = nil
+      actions.append(.probe(candidate.addresses.map(\.address)))
+    }
+  }
+
+  /// There is a lease, new or extended.
+  mutating func settle(_ lease: DHCPv6Lease, _ actions: inout [Action]) {
+    self.lease = lease
+    if pinned.isEmpty { pinned = lease.addresses.map(\.address) }
+    candidate = nil
+    state = .bound
+    exchange = nil
+    offers = []
+    wishes = []
+    transcript = DHCPv6Transcript()
+    actions.append(.bound(lease))
+  }
+
   /// Takes leave of addresses whose time is over.
   mutating func expire(at now: Duration, _ actions: inout [Action]) {
     guard var lease = self.lease else { return }
@@ -89,17 +115,17 @@ extension DHCPv6Client {
     lease.addresses.removeAll { over.contains($0) }
     actions.append(.lost(over.map(\.address), .expired))
     if lease.addresses.isEmpty {
-      loseAll(wishing: over.map(\.address), at: now, &actions)
+      startOver(at: now, &actions)
     } else {
       self.lease = lease
     }
   }
 
-  /// Without a lease, looks for another.
-  mutating func loseAll(wishing wishes: [IPv6Address], at now: Duration, _ actions: inout [Action]) {
+  /// Without a lease, tries to get the same addresses back: others would be of no use to an interface that has these.
+  mutating func startOver(after rest: Duration = .zero, at now: Duration, _ actions: inout [Action]) {
     lease = nil
-    self.wishes = wishes
+    wishes = pinned
     // After NoBinding a server is being asked already.
-    if state != .requesting { actions += solicit(at: now) }
+    if state != .requesting { actions += solicit(at: now, after: rest) }
   }
 }

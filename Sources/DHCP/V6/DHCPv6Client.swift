@@ -18,8 +18,14 @@ public struct DHCPv6Client: Sendable {
     /// (255), or one that comes later, is taken at once. nil: until SOLICIT would be repeated, about a second, as RFC 8415,
     /// section 18.2.1, has it.
     public var selectionTime: Duration?
+    /// SOL_TIMEOUT: about the time after which SOLICIT is sent a second time.
+    public var firstPause = Duration.seconds(1)
+    /// SOL_MAX_RT: about the longest time between two SOLICITs, until a server orders another.
+    public var longestPause = Duration.seconds(3600)
+    /// For how long an address is probed for before it is used; zero: not at all.
+    public var probing = Duration.milliseconds(100)
 
-    /// The RFC's behaviour.
+    /// The RFC's values.
     public init() {}
   }
 
@@ -41,6 +47,8 @@ public struct DHCPv6Client: Sendable {
     case soliciting
     /// Has asked a server for addresses. After NoBinding it still has those it had.
     case requesting
+    /// The addresses are ours unless somebody else has them.
+    case probing
     /// Has addresses, and time.
     case bound
     /// Has addresses, and asks their server for more time.
@@ -61,9 +69,12 @@ public struct DHCPv6Client: Sendable {
   public enum Action: Sendable, Hashable {
     /// Send to `ff02::1:2`, port 547.
     case send(DHCPv6Message)
-    /// The lease is this now: it is new, extended, or changed.
-    case leased(DHCPv6Lease)
-    /// These addresses must not be used any more.
+    /// Ask by neighbour solicitation whether somebody has these addresses; what is heard goes to
+    /// ``conflict(over:at:)``.
+    case probe([IPv6Address])
+    /// There is a lease, a new one or one that goes on.
+    case bound(DHCPv6Lease)
+    /// These addresses are not the client's any more. It goes on trying to get them back.
     case lost([IPv6Address], Loss)
     /// Nothing more will come of it: after release.
     case finished
@@ -77,6 +88,8 @@ public struct DHCPv6Client: Sendable {
     case withdrawn
     /// They do not belong on this link.
     case notOnLink
+    /// A server gives others instead.
+    case changed(to: [IPv6Address])
   }
 
   /// The client's identifier.
@@ -89,8 +102,8 @@ public struct DHCPv6Client: Sendable {
   public internal(set) var state = State.idle
   /// What it has; nil when there is no address that may be used.
   public internal(set) var lease: DHCPv6Lease?
-  /// What was sent and what came back since the client last began to look for an address.
-  public internal(set) var record = DHCPv6Record()
+  /// What was said since the last lease.
+  public internal(set) var transcript = DHCPv6Transcript()
 
   var exchange: DHCPv6Exchange?
   /// What servers would give, in the order in which it came.
@@ -98,9 +111,15 @@ public struct DHCPv6Client: Sendable {
   /// Until when offers are collected; nil before the first SOLICIT.
   var selectionEnds: Duration?
   /// SOL_MAX_RT.
-  var solicitMaximum = Duration.seconds(3600)
+  var solicitMaximum: Duration
   /// What to ask for, with no claim to it.
   var wishes: [IPv6Address] = []
+  /// The only addresses of use: those of an interface that is in use. Empty before the first lease.
+  var pinned: [IPv6Address] = []
+  /// What is probed for.
+  var candidate: DHCPv6Lease?
+  var probingEnds = Duration.zero
+  var nextProbe: Duration?
   var random: DHCPv6Random
 
   /// A client that has no lease.
@@ -116,6 +135,7 @@ public struct DHCPv6Client: Sendable {
     self.clientID = clientID
     self.associationID = associationID
     self.settings = settings
+    solicitMaximum = settings.longestPause
     random = DHCPv6Random(seed: seed)
   }
 
@@ -127,6 +147,7 @@ public struct DHCPv6Client: Sendable {
     }
     switch state {
     case .soliciting: if !offers.isEmpty { consider(selectionEnds) }
+    case .probing: consider(nextProbe ?? probingEnds)
     case .bound:
       consider(lease?.renewAt)
       consider(lease?.rebindAt)
@@ -151,6 +172,7 @@ public struct DHCPv6Client: Sendable {
     _ lease: DHCPv6Lease, at now: Duration, verifying verification: Verification = .none
   ) -> [Action] {
     self.lease = lease
+    pinned = lease.addresses.map(\.address)
     state = .bound
     exchange = nil
     switch verification {
@@ -168,6 +190,7 @@ public struct DHCPv6Client: Sendable {
     var actions: [Action] = []
     expire(at: now, &actions)
     if state == .soliciting, let ends = selectionEnds, ends <= now { requestBest(at: now) }
+    if state == .probing { probe(at: now, &actions) }
     if let exchange, exchange.isOver(at: now) { giveUp(at: now, &actions) }
     if let lease {
       if [.bound, .renewing].contains(state), let time = lease.rebindAt, time <= now {
@@ -192,34 +215,45 @@ public struct DHCPv6Client: Sendable {
     let message = exchange.message(at: now, random: jitter)
     self.exchange = exchange
     if isFirstSolicit { selectionEnds = settings.selectionTime.map { now + $0 } ?? exchange.next }
-    record.sent(message.kind, at: now)
+    transcript.note(.sent(message.kind))
     actions.append(.send(message))
   }
 
   /// Gives the addresses back. The caller takes them from the interface before it sends.
   public mutating func release(at now: Duration) -> [Action] {
-    giveBack(.release, .releasing, lease?.addresses.map(\.address) ?? [], at: now)
+    let lease = lease ?? candidate
+    stop()
+    guard let lease else { return [.finished] }
+    giveBack(.release, .releasing, lease.addresses.map(\.address), to: lease.serverID, at: now)
+    return advance(to: now)
   }
 
-  /// Says that somebody else on the link has these addresses, and then looks for others.
-  public mutating func decline(_ addresses: [IPv6Address], at now: Duration) -> [Action] {
-    giveBack(.decline, .declining, addresses, at: now)
+  /// Somebody else turned out to have an address that is being probed for: the client declines it, and looks for others.
+  public mutating func conflict(over address: IPv6Address, at now: Duration) -> [Action] {
+    guard state == .probing, let candidate, candidate.addresses.contains(where: { $0.address == address })
+    else {
+      return []
+    }
+    transcript.note(.inUse(address))
+    self.candidate = nil
+    wishes = []
+    giveBack(.decline, .declining, [address], to: candidate.serverID, at: now)
+    return advance(to: now)
+  }
+
+  /// Ends without a word.
+  public mutating func stop() {
+    state = .finished
+    exchange = nil
+    lease = nil
+    candidate = nil
+    offers = []
   }
 
   private mutating func giveBack(
-    _ kind: DHCPv6Message.Kind, _ state: State, _ addresses: [IPv6Address], at now: Duration
-  ) -> [Action] {
-    let server = lease?.serverID
-    lease = nil
-    offers = []
-    wishes = []
-    guard let server, !addresses.isEmpty else {
-      exchange = nil
-      self.state = .finished
-      return [.finished]
-    }
+    _ kind: DHCPv6Message.Kind, _ state: State, _ addresses: [IPv6Address], to server: DUID, at now: Duration
+  ) {
     begin(kind, state, options: [.serverID(server), association(addresses)], at: now)
-    return advance(to: now)
   }
 }
 

@@ -12,15 +12,13 @@ struct DHCPv6Retransmission: Sendable, Hashable {
   /// The parameters of RFC 8415, section 7.6, for messages of a type.
   ///
   /// - Parameter limit: MRD, where it depends on the lease or on an order of the server.
-  static func standard(
-    _ kind: DHCPv6Message.Kind, solicitMaximum: Duration = .seconds(3600), limit: Duration? = nil
-  ) -> DHCPv6Retransmission {
+  static func standard(_ kind: DHCPv6Message.Kind, limit: Duration? = nil) -> DHCPv6Retransmission {
     switch kind {
     case .request: Self(initial: .seconds(1), maximum: .seconds(30), maximumCount: 10)
     case .confirm: Self(initial: .seconds(1), maximum: .seconds(4), maximumDuration: .seconds(10))
     case .renew, .rebind: Self(initial: .seconds(10), maximum: .seconds(600), maximumDuration: limit)
     case .release, .decline: Self(initial: .seconds(1), maximumCount: 4)
-    default: Self(initial: .seconds(1), maximum: solicitMaximum)
+    default: Self(initial: .seconds(1), maximum: .seconds(3600))
     }
   }
 

@@ -15,10 +15,13 @@ struct DHCPv6ClientFixture {
   static let address = IPv6Address("fd00:6::100")!
   static let changed = IPv6Address("fd00:6::200")!
 
-  init(rapidCommit: Bool = false, selectionTime: Duration? = .zero, seed: UInt64 = 1) {
+  init(
+    rapidCommit: Bool = false, selectionTime: Duration? = .zero, probing: Duration = .zero, seed: UInt64 = 1
+  ) {
     var settings = DHCPv6Client.Settings()
     settings.rapidCommit = rapidCommit
     settings.selectionTime = selectionTime
+    settings.probing = probing
     client = DHCPv6Client(clientID: Self.duid, settings: settings, seed: seed)
   }
 
@@ -99,9 +102,9 @@ struct DHCPv6ClientFixture {
     actions = []
   }
 
-  /// The lease of a `leased` action, which must have come once since the last time.
-  mutating func leased(sourceLocation: SourceLocation = #_sourceLocation) throws -> DHCPv6Lease {
-    let leases = actions.compactMap { if case .leased(let lease) = $0 { lease } else { nil } }
+  /// The lease of a `bound` action, which must have come once since the last time.
+  func bound(sourceLocation: SourceLocation = #_sourceLocation) throws -> DHCPv6Lease {
+    let leases = actions.compactMap { if case .bound(let lease) = $0 { lease } else { nil } }
     try #require(leases.count == 1, sourceLocation: sourceLocation)
     return leases[0]
   }

@@ -35,7 +35,9 @@ private typealias Fixture = DHCPv6ClientFixture
     // The address that it had is what it would like to have.
     let solicit = try fixture.theMessage(.solicit)
     #expect(solicit.association(1)?.addresses.map(\.address) == [Fixture.address])
-    #expect(fixture.client.record.description == "SOLICIT sent once: no answer")
+    #expect(
+      fixture.client.transcript.description
+        == "3 RENEW sent, 4 REBIND sent, SOLICIT sent, no answer")
   }
 
   @Test func aRenewalExtendsTheLease() throws {
@@ -48,7 +50,7 @@ private typealias Fixture = DHCPv6ClientFixture
       fixture.receive(Fixture.answer(.reply, to: renew, from: Fixture.other))
       #expect(fixture.client.state == .renewing)
       fixture.receive(Fixture.answer(.reply, to: renew))
-      let lease = try fixture.leased()
+      let lease = try fixture.bound()
       #expect(lease.addresses[0].validUntil == .seconds(100 * round + 300))
       #expect(lease.renewAt == .seconds(100 * round + 100))
       #expect(fixture.lost.isEmpty)
@@ -63,7 +65,7 @@ private typealias Fixture = DHCPv6ClientFixture
     let rebind = try #require(fixture.sent().last)
     #expect(rebind.kind == .rebind)
     fixture.receive(Fixture.answer(.reply, to: rebind, from: Fixture.other))
-    #expect(try fixture.leased().serverID == Fixture.other)
+    #expect(try fixture.bound().serverID == Fixture.other)
     fixture.actions = []
     try fixture.wait()
     #expect(try fixture.theMessage(.renew).serverID == Fixture.other)
@@ -81,10 +83,10 @@ private typealias Fixture = DHCPv6ClientFixture
     #expect(fixture.client.lease != nil)
     fixture.receive(Fixture.answer(.reply, to: request))
     #expect(fixture.lost.isEmpty)
-    #expect(try fixture.leased().addresses.map(\.address) == [Fixture.address])
+    #expect(try fixture.bound().addresses.map(\.address) == [Fixture.address])
   }
 
-  @Test func itMayGiveAnotherOne() throws {
+  @Test func anotherAddressIsOfNoUse() throws {
     var fixture = Fixture()
     try fixture.obtain()
     try fixture.wait()
@@ -92,8 +94,21 @@ private typealias Fixture = DHCPv6ClientFixture
     fixture.receive(Fixture.answer(.reply, to: renew, association: Fixture.refused(.noBinding)))
     let request = try fixture.theMessage(.request)
     fixture.receive(Fixture.answer(.reply, to: request, association: Fixture.given([Fixture.changed])))
-    #expect(fixture.lost == [.lost([Fixture.address], .withdrawn)])
-    #expect(try fixture.leased().addresses.map(\.address) == [Fixture.changed])
+    #expect(fixture.actions == [.lost([Fixture.address], .changed(to: [Fixture.changed]))])
+    #expect(fixture.client.lease == nil)
+
+    // It asks for the one that it had, and takes no other.
+    #expect(try fixture.wait() == .seconds(1))
+    let solicit = try fixture.theMessage(.solicit)
+    #expect(solicit.association(1)?.addresses.map(\.address) == [Fixture.address])
+    fixture.receive(Fixture.answer(.advertise, to: solicit, association: Fixture.given([Fixture.changed])))
+    #expect(fixture.sent().isEmpty)
+    #expect(fixture.client.transcript.description.hasSuffix("(fd00:6::200 is not what this interface has)"))
+    fixture.receive(Fixture.answer(.advertise, to: solicit, from: Fixture.other))
+    let again = try fixture.theMessage(.request)
+    fixture.receive(Fixture.answer(.reply, to: again, from: Fixture.other))
+    #expect(try fixture.bound().addresses.map(\.address) == [Fixture.address])
+    #expect(fixture.lost.isEmpty)
   }
 
   @Test func theLeaseEndsEvenWhileAServerIsAskedAnew() throws {
@@ -119,45 +134,47 @@ private typealias Fixture = DHCPv6ClientFixture
     answer.options.append(.address(DHCPv6Address(Fixture.address, preferredLifetime: 0, validLifetime: 0)))
     fixture.receive(Fixture.answer(.reply, to: renew, association: answer))
     #expect(fixture.lost == [.lost([Fixture.address], .withdrawn)])
-    #expect(try fixture.leased().addresses.map(\.address) == [Fixture.changed])
+    #expect(try fixture.bound().addresses.map(\.address) == [Fixture.changed])
   }
 
   @Test func theLastAddressWithdrawnMeansToStartOver() throws {
-    var fixture = Fixture()
-    try fixture.obtain()
-    try fixture.wait()
-    let renew = try fixture.theMessage(.renew)
-    fixture.receive(Fixture.answer(.reply, to: renew, association: Fixture.given(preferred: 0, valid: 0)))
-    #expect(fixture.lost == [.lost([Fixture.address], .withdrawn)])
-    let solicit = try fixture.theMessage(.solicit)
-    #expect(solicit.association(1)?.addresses.isEmpty == true)
+    for replacement in [[], [Fixture.changed]] {
+      var fixture = Fixture()
+      try fixture.obtain()
+      try fixture.wait()
+      let renew = try fixture.theMessage(.renew)
+      var answer = Fixture.given(replacement)
+      answer.options.append(.address(DHCPv6Address(Fixture.address, preferredLifetime: 0, validLifetime: 0)))
+      fixture.receive(Fixture.answer(.reply, to: renew, association: answer))
+      #expect(
+        fixture.actions
+          == [.lost([Fixture.address], replacement.isEmpty ? .withdrawn : .changed(to: replacement))])
+      #expect(fixture.client.lease == nil)
+      try fixture.wait()
+      _ = try fixture.theMessage(.solicit)
+    }
   }
 
   @Test func anAddressThatAnAnswerDoesNotMentionKeepsItsTime() throws {
     var fixture = Fixture()
-    try fixture.obtain()
+    try fixture.obtain(Fixture.given([Fixture.address, Fixture.changed]))
     try fixture.wait()
     let renew = try fixture.theMessage(.renew)
     // Nothing is said about any address: it is asked on.
     fixture.receive(Fixture.answer(.reply, to: renew, association: Fixture.given([])))
     #expect(fixture.client.state == .renewing)
-    fixture.receive(Fixture.answer(.reply, to: renew, association: Fixture.given([Fixture.changed])))
-    let lease = try fixture.leased()
-    #expect(lease.addresses.map(\.address) == [Fixture.changed, Fixture.address])
-    #expect(lease.addresses.map(\.validUntil) == [.seconds(400), .seconds(300)])
-    fixture.actions = []
-    // The new one is renewed at 200 seconds; the old one ends at 300, and the new one stays.
-    let second = Duration.seconds(100)
-    try fixture.pass(second)
-    let next = try fixture.theMessage(.renew)
     fixture.receive(
       Fixture.answer(
-        .reply, to: next,
+        .reply, to: renew,
         association: Fixture.given([Fixture.changed], t1: 500, t2: 600, preferred: 700, valid: 800)))
+    let lease = try fixture.bound()
+    #expect(lease.addresses.map(\.address) == [Fixture.changed, Fixture.address])
+    #expect(lease.addresses.map(\.validUntil) == [.seconds(900), .seconds(300)])
     fixture.actions = []
-    try fixture.pass(second)
-    #expect(fixture.lost == [.lost([Fixture.address], .expired)])
+    try fixture.pass(.seconds(200))
+    #expect(fixture.actions == [.lost([Fixture.address], .expired)])
     #expect(fixture.client.lease?.addresses.map(\.address) == [Fixture.changed])
+    #expect(fixture.client.state == .bound)
   }
 
   @Test func failuresWithoutEffectAreWaitedOut() throws {
@@ -241,7 +258,7 @@ private typealias Fixture = DHCPv6ClientFixture
     let confirm = try fixture.theMessage(.confirm)
     fixture.receive(Fixture.answer(.reply, to: confirm, association: nil, .status(DHCPv6Status(.notOnLink))))
     #expect(fixture.lost == [.lost([Fixture.address], .notOnLink)])
-    #expect(try fixture.theMessage(.solicit).association(1)?.addresses.isEmpty == true)
+    #expect(try fixture.theMessage(.solicit).association(1)?.addresses.map(\.address) == [Fixture.address])
   }
 
   @Test func noAnswerToConfirmIsNoReasonToGiveUpAnAddress() throws {
@@ -260,7 +277,7 @@ private typealias Fixture = DHCPv6ClientFixture
     fixture.actions = fixture.client.resume(Self.lease, at: .zero, verifying: .rebind)
     let rebind = try fixture.theMessage(.rebind)
     fixture.receive(Fixture.answer(.reply, to: rebind, from: Fixture.other))
-    #expect(try fixture.leased().serverID == Fixture.other)
+    #expect(try fixture.bound().serverID == Fixture.other)
   }
 }
 
@@ -300,20 +317,82 @@ private typealias Fixture = DHCPv6ClientFixture
     #expect(fixture.client.nextDeadline == nil)
   }
 
-  @Test func declinesAndLooksForAnother() throws {
+  @Test func endsWithoutAWordWhenToldTo() throws {
     var fixture = Fixture()
     try fixture.obtain()
-    fixture.actions = fixture.client.decline([Fixture.address], at: fixture.now)
+    fixture.client.stop()
+    #expect(fixture.client.nextDeadline == nil)
     #expect(fixture.client.lease == nil)
+    #expect(fixture.client.advance(to: .seconds(1000)).isEmpty)
+  }
+}
+
+@Suite struct DHCPv6ProbingTests {
+  private func probing() throws -> Fixture {
+    var fixture = Fixture(probing: .milliseconds(100))
+    fixture.start()
+    let solicit = try fixture.theMessage(.solicit)
+    fixture.receive(Fixture.answer(.advertise, to: solicit))
+    let request = try fixture.theMessage(.request)
+    fixture.receive(Fixture.answer(.reply, to: request))
+    #expect(fixture.actions == [.probe([Fixture.address])])
+    #expect(fixture.client.state == .probing)
+    fixture.actions = []
+    return fixture
+  }
+
+  @Test func usesAnAddressThatNobodyClaims() throws {
+    var fixture = try probing()
+    #expect(fixture.client.conflict(over: Fixture.changed, at: fixture.now).isEmpty)
+    #expect(try fixture.wait() == .milliseconds(50))
+    #expect(fixture.actions == [.probe([Fixture.address])])
+    fixture.actions = []
+    #expect(try fixture.wait() == .milliseconds(50))
+    let lease = try fixture.bound()
+    // The time that it took to probe is none that the server has added.
+    #expect(lease.renewAt == .seconds(100))
+    // Afterwards the kernel defends it.
+    #expect(fixture.client.conflict(over: Fixture.address, at: fixture.now).isEmpty)
+  }
+
+  @Test func declinesOneThatSomebodyHasAndLooksForAnother() throws {
+    var fixture = try probing()
+    fixture.actions = fixture.client.conflict(over: Fixture.address, at: fixture.now)
     let decline = try fixture.theMessage(.decline)
     #expect(decline.serverID == Fixture.server)
     #expect(decline.association(1)?.addresses.map(\.address) == [Fixture.address])
-    fixture.receive(Fixture.answer(.reply, to: decline, association: nil, .status(DHCPv6Status(.success))))
+    #expect(
+      fixture.client.transcript.description.hasSuffix(
+        "fd00:6::100 is in use by another host, DECLINE sent, no answer"))
+    fixture.receive(
+      Fixture.answer(.reply, to: decline, association: nil, .status(DHCPv6Status(.success))))
     let solicit = try fixture.theMessage(.solicit)
     #expect(solicit.association(1)?.addresses.isEmpty == true)
-    fixture.receive(Fixture.answer(.advertise, to: solicit, association: Fixture.given([Fixture.changed])))
+    fixture.receive(
+      Fixture.answer(.advertise, to: solicit, association: Fixture.given([Fixture.changed])))
     let request = try fixture.theMessage(.request)
     fixture.receive(Fixture.answer(.reply, to: request, association: Fixture.given([Fixture.changed])))
-    #expect(try fixture.leased().addresses.map(\.address) == [Fixture.changed])
+    try fixture.pass(.milliseconds(100))
+    #expect(try fixture.bound().addresses.map(\.address) == [Fixture.changed])
+  }
+
+  @Test func givesBackWhatItWasAboutToUse() throws {
+    var fixture = try probing()
+    fixture.actions = fixture.client.release(at: fixture.now)
+    #expect(try fixture.theMessage(.release).association(1)?.addresses.map(\.address) == [Fixture.address])
+  }
+
+  @Test func aLeaseFromBeforeIsNotProbedFor() throws {
+    var fixture = Fixture(probing: .milliseconds(100))
+    let lease = DHCPv6Lease(
+      addresses: [.init(Fixture.address, preferredUntil: nil, validUntil: .seconds(300))],
+      serverID: Fixture.server, renewAt: .seconds(100), rebindAt: .seconds(160))
+    fixture.now = .seconds(400)
+    fixture.actions = fixture.client.resume(lease, at: fixture.now)
+    let solicit = try fixture.theMessage(.solicit)
+    fixture.receive(Fixture.answer(.advertise, to: solicit))
+    let request = try fixture.theMessage(.request)
+    fixture.receive(Fixture.answer(.reply, to: request))
+    #expect(fixture.client.state == .bound)
   }
 }

@@ -25,11 +25,15 @@ private typealias Fixture = DHCPv6ClientFixture
     #expect(request.association(1)?.addresses.map(\.address) == [Fixture.address])
     #expect(request.elapsedTime == 0)
 
+    #expect(
+      fixture.client.transcript.description
+        == "SOLICIT sent, ADVERTISE from 00:03:00:01:02:00:00:00:00:01, REQUEST sent, no answer")
+
     fixture.now += .milliseconds(20)
     fixture.receive(
       Fixture.answer(
         .reply, to: request, .dnsServers([IPv6Address("fd00::53")!]), .domainSearch(["example.org"])))
-    let lease = try fixture.leased()
+    let lease = try fixture.bound()
     let obtained = Duration.milliseconds(40)
     #expect(
       lease
@@ -42,10 +46,7 @@ private typealias Fixture = DHCPv6ClientFixture
           dnsServers: [IPv6Address("fd00::53")!], domainSearch: ["example.org"]))
     #expect(fixture.client.lease == lease)
     #expect(fixture.client.nextDeadline == obtained + .seconds(100))
-    #expect(
-      fixture.client.record.description
-        == "SOLICIT sent once: ADVERTISE of 00:03:00:01:02:00:00:00:00:01: Success; "
-        + "REQUEST sent once: REPLY of 00:03:00:01:02:00:00:00:00:01: Success")
+    #expect(fixture.client.transcript.description == "nothing was sent")
   }
 
   @Test func takesARapidCommit() throws {
@@ -57,7 +58,7 @@ private typealias Fixture = DHCPv6ClientFixture
     fixture.receive(Fixture.answer(.reply, to: solicit))
     #expect(fixture.client.state == .soliciting)
     fixture.receive(Fixture.answer(.reply, to: solicit, .rapidCommit))
-    #expect(try fixture.leased().addresses.map(\.address) == [Fixture.address])
+    #expect(try fixture.bound().addresses.map(\.address) == [Fixture.address])
 
     var unwilling = Fixture()
     unwilling.start()
@@ -81,7 +82,7 @@ private typealias Fixture = DHCPv6ClientFixture
         #expect(message.transactionID == first.transactionID)
         #expect(message.elapsedTime == UInt16(clamping: Int(fixture.now / .milliseconds(10))))
       }
-      #expect(fixture.client.record.description == "SOLICIT sent 17 times: no answer")
+      #expect(fixture.client.transcript.description == "17 SOLICIT sent, no answer")
     }
   }
 
@@ -161,10 +162,29 @@ private typealias Fixture = DHCPv6ClientFixture
       Fixture.answer(.advertise, to: solicit, .status(DHCPv6Status(.noAddressesAvailable)), .preference(255)))
     #expect(fixture.sent().isEmpty)
     #expect(
-      fixture.client.record.description.hasPrefix(
-        "SOLICIT sent once: ADVERTISE of 00:03:00:01:02:00:00:00:00:01: NoAddrsAvail (pool is full)"))
+      fixture.client.transcript.description.hasPrefix(
+        "SOLICIT sent, ADVERTISE from 00:03:00:01:02:00:00:00:00:01: NoAddrsAvail (pool is full), ADVERTISE"))
     fixture.receive(Fixture.answer(.advertise, to: solicit, from: Fixture.other, .preference(255)))
     #expect(try fixture.theMessage(.request).serverID == Fixture.other)
+  }
+
+  @Test func itsOwnTimesAreSettings() throws {
+    var settings = DHCPv6Client.Settings()
+    settings.firstPause = .milliseconds(250)
+    settings.longestPause = .seconds(4)
+    var client = DHCPv6Client(clientID: Fixture.duid, settings: settings, seed: 7)
+    var now = Duration.zero
+    _ = client.start(at: now)
+    var last = 0.125
+    for _ in 0..<8 {
+      let next = try #require(client.nextDeadline)
+      let waited = (next - now) / .seconds(1)
+      #expect(waited >= min(last * 1.9, 3.6) - 1e-6 && waited <= min(last * 2.2, 4.4) + 1e-6)
+      last = waited
+      now = next
+      #expect(client.advance(to: now).count == 1)
+    }
+    #expect(last > 3.6)
   }
 
   @Test func ignoresWhatIsNotForIt() throws {
@@ -189,7 +209,7 @@ private typealias Fixture = DHCPv6ClientFixture
     expectNothing { $0.options[0] = .clientID(Fixture.other) }
     expectNothing { $0.options.removeFirst() }
     expectNothing { $0.options.remove(at: 1) }
-    #expect(fixture.client.record.description == "SOLICIT sent once: no answer")
+    #expect(fixture.client.transcript.description == "SOLICIT sent, no answer")
     fixture.receive(good)
     _ = try fixture.theMessage(.request)
   }
@@ -235,7 +255,7 @@ private typealias Fixture = DHCPv6ClientFixture
     let again = try fixture.theMessage(.solicit)
     #expect(again.transactionID != solicit.transactionID)
     #expect(again.elapsedTime == 0)
-    let record = fixture.client.record.description
+    let record = fixture.client.transcript.description
     #expect(record.contains(code == .notOnLink ? "NotOnLink" : "NoAddrsAvail"))
   }
 

@@ -23,12 +23,12 @@ struct AttachedInterface: Sendable, Hashable {
     let description: String
   }
 
-  /// Finds the interface, and sees to it that it is up.
+  /// Finds the interface, and sees to it that it is up, with what the families need.
   ///
   /// - Returns: The interface; if it was down, also what tells when it is up at last.
   /// - Throws: `NamespaceError`; `CNIError` if there is no such interface, or not one of Ethernet.
   static func find(
-    path: String, name: String, home: borrowing NetworkNamespace
+    path: String, name: String, families: [AddressFamily], home: borrowing NetworkNamespace
   ) throws -> (AttachedInterface, LinkWatch?) {
     let namespace = try NetworkNamespace.open(path)
     var socket = try namespace.run(from: home) { try RouteSocket() }
@@ -42,6 +42,7 @@ struct AttachedInterface: Sendable, Hashable {
       throw CNIError(
         .invalidConfiguration, "\(name) in the namespace \(path) is no Ethernet interface: DHCP needs one")
     }
+    if families.contains(.ipv6) { try namespace.run(from: home) { prepareIPv6(name) } }
     let interface = AttachedInterface(
       path: path, namespace: try namespace.identity, name: name, index: link.index, mac: mac)
     if link.isUp, link.operationalState == .up || link.operationalState == .unknown {
@@ -49,6 +50,14 @@ struct AttachedInterface: Sendable, Hashable {
     }
     if !link.isUp { try socket.perform(.changeLink(.index(link.index), LinkChange(isUp: true))) }
     return (interface, LinkWatch(socket: socket, index: link.index))
+  }
+
+  /// DHCPv6 is spoken from the link-local address, which the kernel makes when the interface goes up, and holds back for a
+  /// second or two if it is to look for duplicates. The plugin that made the interface sets `accept_dad` as it likes
+  /// afterwards. What cannot be set shows when the address is not there.
+  private static func prepareIPv6(_ name: String) {
+    _ = try? Sysctl.ensure("net/ipv6/conf/\(name)/accept_dad", is: "0")
+    _ = try? Sysctl.ensure("net/ipv6/conf/\(name)/disable_ipv6", is: "0")
   }
 
   init(path: String, namespace: NamespaceIdentity, name: String, index: Int32, mac: MACAddress) {

@@ -102,11 +102,14 @@ final class DHCPDaemon {
   }
 
   private func load(_ name: String, _ clocks: LeaseClocks) throws(CNIError) -> Bool {
-    var records: [DHCPv4LeaseRecord] = []
+    var records: [LeaseRecord] = []
     let path = store.path(name)
     let file = try LeaseFile(reading: store.read(name), name: path, clocks: clocks) {
       family, object, offset throws(CNIError) in
-      if family == .ipv4 { records.append(try DHCPv4LeaseRecord(object, offset: offset)) }
+      switch family {
+      case .ipv4: records.append(.ipv4(try DHCPv4LeaseRecord(object, offset: offset)))
+      case .ipv6: records.append(.ipv6(try DHCPv6LeaseRecord(object, offset: offset)))
+      }
     }
     guard file.key.fileName == name else {
       throw CNIError(.decodingFailure, "\(path) has the lease of \(file.key), which is another name's")
@@ -125,11 +128,7 @@ final class DHCPDaemon {
       key: file.key, interface: file.interface, clientIdentifier: file.clientIdentifier, wishes: file.wishes,
       daemon: self)
     attachments[file.key] = attachment
-    for record in records {
-      guard let session = try attachment.makeSession(.ipv4) as? DHCPv4Session else { continue }
-      attachment.resume(session)
-      session.resume(record, at: clocks.bootTime)
-    }
+    for record in records { attachment.resume(record, at: clocks.bootTime) }
     return true
   }
 
@@ -168,7 +167,8 @@ final class DHCPDaemon {
     let watch: LinkWatch?
     do {
       (interface, watch) = try AttachedInterface.find(
-        path: path, name: key.attachment.interfaceName, home: NetworkNamespace.current())
+        path: path, name: key.attachment.interfaceName, families: request.wishes.families,
+        home: NetworkNamespace.current())
     } catch {
       throw CNIError(describing: error).prefixed("the dhcp daemon cannot use the interface of \(key)")
     }

@@ -18,7 +18,7 @@ enum DaemonFlags {
       -broadcast                ask servers to answer to everybody on the link
       -hostprefix PATH          put PATH before the paths of namespaces, socket and state directory
       -pidfile PATH             write the process's number to this file (an absolute path)
-      -probe DURATION           how long to ask by ARP whether somebody has the address already; 0: do not (default 5ms)
+      -probe DURATION           how long to ask the link whether somebody has the address already; 0: do not (default 5ms)
       -resendmax DURATION       longest pause between two attempts to get an address (default 1m2s)
       -resendtimeout DURATION   the same as -timeout; the shorter one counts (default 3m28s)
       -socketpath PATH          where the plugin connects (default /run/cni/dhcp.sock); a socket that the service manager

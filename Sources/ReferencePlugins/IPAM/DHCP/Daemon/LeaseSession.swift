@@ -41,6 +41,12 @@ enum LeaseStanding: Sendable, Hashable {
   case ended(String)
 }
 
+/// What a file says about a family's lease.
+enum LeaseRecord {
+  case ipv4(DHCPv4LeaseRecord)
+  case ipv6(DHCPv6LeaseRecord)
+}
+
 /// Who is told what becomes of a session.
 protocol LeaseSessionOwner: AnyObject {
   /// The standing, or the lease, is another one now. `event` is for the log.

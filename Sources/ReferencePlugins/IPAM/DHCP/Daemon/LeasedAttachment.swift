@@ -1,5 +1,6 @@
 import CNI
 import CNIPluginKit
+import DHCP
 import LinuxNetworking
 import NetworkAddresses
 
@@ -61,7 +62,7 @@ final class LeasedAttachment: LeaseSessionOwner {
     rising = nil
     do {
       for family in wishes.families {
-        let session = try makeSession(family)
+        let session = makeSession(family)
         sessions.append(session)
         try session.begin(at: now)
       }
@@ -71,21 +72,35 @@ final class LeasedAttachment: LeaseSessionOwner {
   }
 
   /// Takes up what a file says.
-  func resume(_ session: any LeaseSession) {
+  func resume(_ record: LeaseRecord, at now: Duration) {
     isEstablished = true
-    sessions.append(session)
+    switch record {
+    case .ipv4(let record):
+      let session = makeIPv4Session()
+      sessions.append(session)
+      session.resume(record, at: now)
+    case .ipv6(let record):
+      let session = makeIPv6Session(clientID: record.clientID)
+      sessions.append(session)
+      session.resume(record.lease, at: now)
+    }
   }
 
-  /// A session for a family.
-  func makeSession(_ family: AddressFamily) throws(CNIError) -> any LeaseSession {
+  private func makeSession(_ family: AddressFamily) -> any LeaseSession {
     switch family {
-    case .ipv4:
-      return DHCPv4Session(
-        interface: interface, clientIdentifier: clientIdentifier, wishes: wishes,
-        surroundings: daemon.surroundings, owner: self)
-    case .ipv6:
-      throw CNIError(.unsupportedField, "ipam.families: ipv6 is not supported")
+    case .ipv4: makeIPv4Session()
+    case .ipv6: makeIPv6Session(clientID: DHCPv6Session.clientID(key))
     }
+  }
+
+  private func makeIPv4Session() -> DHCPv4Session {
+    DHCPv4Session(
+      interface: interface, clientIdentifier: clientIdentifier, wishes: wishes,
+      surroundings: daemon.surroundings, owner: self)
+  }
+
+  private func makeIPv6Session(clientID: DUID) -> DHCPv6Session {
+    DHCPv6Session(interface: interface, clientID: clientID, surroundings: daemon.surroundings, owner: self)
   }
 
   // MARK: What happens
