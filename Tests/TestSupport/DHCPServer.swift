@@ -103,6 +103,8 @@ public final class DHCPServer {
   public func forgetIdentity() {
     precondition(process == nil, "the server is running")
     unlink(directory.file("kea-dhcp6-serverid"))
+    // The next one is made of the time in seconds.
+    usleep(1_100_000)
   }
 
   /// What it has written to its log since it was started.

@@ -113,7 +113,7 @@ struct KeaTests {
     }
   }
 
-  @Test(arguments: [Family.ipv4]) func anotherServerTakesOverAtT2(_ family: Family) throws {
+  @Test(arguments: Family.allCases) func anotherServerTakesOverAtT2(_ family: Family) throws {
     try DHCPNetwork.run { host in
       let server = try DHCPServer(family.server(renew: 1, rebind: 2, valid: 60), on: "srv")
       try host.startDaemon()
