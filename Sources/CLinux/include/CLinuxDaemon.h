@@ -15,6 +15,15 @@ int clinux_epoll_remove(int epoll, int descriptor);
 /// other end has. Waits at most `milliseconds` (-1: for ever). Their number, 0 when interrupted, or -1 and `errno`.
 int clinux_epoll_wait(int epoll, uint64_t *tokens, uint8_t *hung_up, int capacity, int milliseconds);
 
+/// Raises the number of descriptors that the process may have open to the highest that it may set (`setrlimit(2)`).
+void clinux_raise_descriptor_limit(void);
+
+/// A descriptor that is readable from a moment of `CLOCK_BOOTTIME` on, which also passes while the machine sleeps
+/// (`timerfd_create(2)`); close-on-exec. -1 and `errno`.
+int clinux_timer_create(void);
+/// Sets the moment; 0 and 0: never. 0, or -1 and `errno`.
+int clinux_timer_set(int timer, int64_t seconds, int64_t nanoseconds);
+
 /// Blocks `SIGTERM` and `SIGINT` for the calling thread and those it will start, and gives a descriptor that is readable
 /// when one of them has come; ignores `SIGPIPE`. A descriptor, or -1 and `errno`.
 int clinux_signal_descriptor(void);

@@ -1,6 +1,21 @@
 import NetworkAddresses
 
 extension DHCPv4Client {
+  /// Gives the address back, and ends. One that was only asked for is given back as well: the server may have granted it,
+  /// and its word be on the way.
+  public mutating func release(at now: Duration) -> [Action] {
+    defer { stop() }
+    let held = (lease ?? candidate).map { (address: $0.address, server: $0.server) }
+    guard let held = held ?? (state == .requesting ? offer : nil), !held.server.isUnspecified else {
+      return []
+    }
+    transactionID = random.next()
+    var message = message(.release, at: now)
+    message.clientAddress = held.address
+    message.options.set(.serverIdentifier, to: held.server.rawValue)
+    return [.send(message, to: .unicast(server: held.server, from: held.address))]
+  }
+
   /// The message of the state, and when it is due again.
   mutating func transmit(at now: Duration) -> Action {
     attempts += 1

@@ -154,17 +154,6 @@ public struct DHCPv4Client: Sendable {
     return [transmit(at: now)]
   }
 
-  /// Gives the address back, and ends.
-  public mutating func release(at now: Duration) -> [Action] {
-    defer { stop() }
-    guard let lease = lease ?? candidate, !lease.server.isUnspecified else { return [] }
-    transactionID = random.next()
-    var message = message(.release, at: now)
-    message.clientAddress = lease.address
-    message.options.set(.serverIdentifier, to: lease.server.rawValue)
-    return [.send(message, to: .unicast(server: lease.server, from: lease.address))]
-  }
-
   /// Ends without a word.
   public mutating func stop() {
     state = .idle
@@ -217,6 +206,13 @@ public struct DHCPv4Client: Sendable {
     guard message.isReply, message.transactionID == transactionID,
       message.hardwareAddress == settings.hardwareAddress, let kind = message.kind
     else { return [] }
+    // Only the server that was chosen has a say now, unless it does not say which one it is.
+    if state == .requesting, kind != .offer, let server = message.options.address(.serverIdentifier),
+      server != offer?.server
+    {
+      transcript.note(.ignored(kind, why: "it is from \(server), which was not asked"))
+      return []
+    }
     switch (kind, state) {
     case (.offer, .selecting): return consider(message, at: now)
     case (.acknowledgement, .requesting), (.acknowledgement, .rebooting), (.acknowledgement, .renewing),

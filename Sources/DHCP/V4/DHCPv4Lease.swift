@@ -45,9 +45,7 @@ public struct DHCPv4Lease: Hashable, Sendable {
   /// together do not always come together.
   init?(acknowledgement: DHCPv4Message, requestedAt start: Duration, fuzz: Double) {
     let address = acknowledgement.yourAddress
-    guard !address.isUnspecified, !address.isLoopback, !address.isMulticast, address != .broadcast else {
-      return nil
-    }
+    guard address.isUnicast, !address.isLoopback, address.rawValue >> 24 != 0 else { return nil }
     let options = acknowledgement.options
     let seconds = options.number(.leaseTime, as: UInt32.self)
     let length =
@@ -63,10 +61,27 @@ public struct DHCPv4Lease: Hashable, Sendable {
       renewal: renewal ?? min(whole / 2 * (1 - fuzz / 40), second), rebinding: second, options: options)
   }
 
+  /// The address in its network, by option 1; `nil` if that is absent or no mask.
+  public var prefix: IPPrefix? {
+    options.prefixLength.flatMap { IPPrefix(address: .v4(address), length: $0) }
+  }
+
+  /// Whether a host can have the address in that network: it is neither the network's own nor the one for everybody, and
+  /// the network is none that would swallow all others.
+  public var isUsable: Bool {
+    guard let prefix, prefix.length >= 8 else { return false }
+    return prefix.length > 30 || !prefix.isNetwork && prefix.broadcast != address
+  }
+
   /// When to ask the server to go on; `nil`: never.
   public var renewsAt: Duration? { length == nil ? nil : start + renewal }
   /// When to ask any server.
   public var rebindsAt: Duration? { length == nil ? nil : start + rebinding }
   /// When the address is no longer the client's.
   public var expiresAt: Duration? { length.map { start + $0 } }
+}
+
+extension IPv4Address {
+  /// Whether it can be that of a single host.
+  var isUnicast: Bool { !isUnspecified && !isMulticast && self != .broadcast }
 }

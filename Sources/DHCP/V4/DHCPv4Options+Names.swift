@@ -1,3 +1,5 @@
+public import NetworkAddresses
+
 extension DHCPv4Options {
   /// The domain of option 15; `nil` if there is none that could stand in resolv.conf(5).
   public var domain: String? {
@@ -6,16 +8,19 @@ extension DHCPv4Options {
     return DomainNames.isPlain(name) ? name : nil
   }
 
-  /// The search list of option 119, up to the first name that cannot be read.
-  public var searchDomains: [String] { DomainNames.decode(self[.domainSearch] ?? []) }
+  /// The search list of option 119, up to the first name that cannot be read: as many names as a resolver may have.
+  public var searchDomains: [String] { DomainNames.decode(self[.domainSearch] ?? [], limit: 32) }
+
+  /// The first eight servers of option 6 that can be one.
+  public var nameservers: [IPv4Address] { Array(addresses(.domainNameServers).filter(\.isUnicast).prefix(8)) }
 }
 
 /// Domain names as option 119 holds them: labels, with references to names before (RFC 1035, section 4.1.4; RFC 3397).
 enum DomainNames {
-  static func decode(_ bytes: [UInt8]) -> [String] {
+  static func decode(_ bytes: [UInt8], limit: Int) -> [String] {
     var names: [String] = []
     var position = 0
-    while position < bytes.count {
+    while position < bytes.count, names.count < limit {
       guard let (name, next) = name(in: bytes, at: position) else { break }
       if isPlain(name) { names.append(name) }
       position = next
@@ -55,7 +60,7 @@ enum DomainNames {
 
   /// Whether it can stand in a resolver's configuration: what a server sends ends up in files with lines and words.
   static func isPlain(_ name: String) -> Bool {
-    !name.isEmpty
+    !name.isEmpty && name.utf8.count <= 253
       && name.utf8.allSatisfy {
         switch $0 {
         case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),

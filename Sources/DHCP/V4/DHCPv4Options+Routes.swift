@@ -17,8 +17,13 @@ extension DHCPv4Options {
   /// The routes that count (RFC 3442): those of option 121, or else of 249, which replace all others; or else those of
   /// option 33 and behind them the default route by the first router of option 3.
   ///
-  /// What cannot be read is left out, and a classless option without a single route is as good as absent.
-  public var routes: [Route] {
+  /// What cannot be read is left out, of more than ``mostRoutes`` the end as well, and a classless option without a single route is as good as absent.
+  public var routes: [Route] { Array(allRoutes.prefix(Self.mostRoutes)) }
+
+  /// How many routes of a server are believed.
+  static let mostRoutes = 256
+
+  private var allRoutes: [Route] {
     for code in [DHCPv4OptionCode.classlessStaticRoutes, .microsoftClasslessStaticRoutes] {
       let routes = classlessRoutes(code)
       if !routes.isEmpty { return routes }
@@ -28,8 +33,8 @@ extension DHCPv4Options {
     return routes
   }
 
-  /// The first router of option 3; `nil` if it names none.
-  public var gateway: IPv4Address? { addresses(.routers).first { !$0.isUnspecified } }
+  /// The first router of option 3 that can be one; `nil` if it names none.
+  public var gateway: IPv4Address? { addresses(.routers).first(where: \.isUnicast) }
 
   /// The prefix length of option 1; `nil` if it is not there or no mask.
   public var prefixLength: Int? { address(.subnetMask).flatMap { IPPrefix.length(ofMask: .v4($0)) } }

@@ -203,6 +203,33 @@ struct ClientUnderTest {
     #expect(test.client.state == .requesting, "nobody can have that address")
   }
 
+  @Test(arguments: [DHCPv4Message.Kind.acknowledgement, .refusal])
+  func onlyTheChosenServerHasASay(kind: DHCPv4Message.Kind) {
+    var test = ClientUnderTest()
+    test.start()
+    test.answer(.offer)
+    test.answer(kind, server: IPv4Address(10, 0, 0, 2))
+    #expect(test.client.state == .requesting)
+    #expect(test.client.transcript.description.contains("it is from 10.0.0.2, which was not asked"))
+    test.answer(.acknowledgement) { $0.options[.serverIdentifier] = nil }
+    #expect(test.client.lease?.server == ClientUnderTest.server)
+  }
+
+  @Test func whatWasAskedForIsGivenBack() throws {
+    var test = ClientUnderTest()
+    test.start()
+    test.answer(.offer)
+    test.forget()
+    test.actions += test.client.release(at: test.now)
+    let release = try #require(test.sent.first)
+    #expect(release.to == .unicast(server: ClientUnderTest.server, from: ClientUnderTest.address))
+    #expect(release.message.kind == .release)
+    #expect(release.message.clientAddress == ClientUnderTest.address)
+    var other = ClientUnderTest()
+    other.start()
+    #expect(other.client.release(at: other.now).isEmpty, "nothing was asked for")
+  }
+
   @Test func whatItIsToTellItTells() {
     var test = ClientUnderTest {
       $0.options[.hostName] = Array("web".utf8)
@@ -294,6 +321,17 @@ struct ClientUnderTest {
     }
     #expect(lease?.rebinding == .seconds(70))
     #expect(lease!.renewal <= .seconds(40) && lease!.renewal >= .seconds(39))
+  }
+
+  @Test(arguments: [
+    ("10.0.0.5", 24, true), ("10.0.0.5", 8, true), ("10.0.0.5", 7, false), ("10.0.0.5", 0, false),
+    ("10.0.0.0", 24, false), ("10.0.0.255", 24, false), ("10.0.0.4", 31, true), ("10.0.0.255", 32, true),
+  ]) func notEveryAddressCanBeAHosts(address: String, length: Int, isUsable: Bool) throws {
+    var lease = ClientUnderTest.bound().client.lease!
+    lease.address = try #require(IPv4Address(address))
+    #expect(!lease.isUsable, "without a mask")
+    lease.options.set(.subnetMask, to: IPAddress.mask(.ipv4, length: length).ipv4!.rawValue)
+    #expect(lease.isUsable == isUsable)
   }
 
   @Test func aLeaseOfNoTimeLastsALittle() {

@@ -48,6 +48,28 @@ import Testing
     #expect(routes([.routers: router, .classlessStaticRoutes: []]) == ["0.0.0.0/0 via 10.0.0.1"])
   }
 
+  @Test func listsHaveAnEnd() {
+    var options = DHCPv4Options()
+    options[.domainNameServers] =
+      [0, 0, 0, 0, 255, 255, 255, 255, 224, 0, 0, 1] + (1...9).flatMap { [10, 0, 0, $0] }
+    #expect(options.nameservers == (1...8).map { IPv4Address(10, 0, 0, $0) })
+    options[.domainSearch] = [1, 0x61, 0] + [UInt8](repeating: 0xc0, count: 2).flatMap { [$0, 0] }
+    #expect(options.searchDomains == ["a", "a", "a"])
+    options[.domainSearch] = [1, 0x61, 0] + (0..<500).flatMap { _ in [0xc0, 0] as [UInt8] }
+    #expect(options.searchDomains.count == 32)
+    let label = [63] + [UInt8](repeating: 0x61, count: 63)
+    options[.domainSearch] = label + label + label + label + [0, 1, 0x62, 0]
+    #expect(options.searchDomains == [], "longer than a name may be")
+    options[.domainName] = [UInt8](repeating: 0x61, count: 254)
+    #expect(options.domain == nil)
+    options[.classlessStaticRoutes] = (0..<300).flatMap {
+      [24, 10, UInt8($0 >> 8), UInt8($0 & 255), 10, 0, 0, 1]
+    }
+    #expect(options.routes.count == 256)
+    options[.routers] = [255, 255, 255, 255, 10, 0, 0, 2]
+    #expect(options.gateway == IPv4Address(10, 0, 0, 2))
+  }
+
   @Test func classfulRoutesGoByTheClass() {
     let router: [UInt8] = [10, 0, 0, 4]
     let networks: [[UInt8]] = [

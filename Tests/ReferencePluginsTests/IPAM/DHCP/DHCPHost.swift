@@ -84,11 +84,13 @@ final class DHCPHost {
   }
 
   /// Starts the daemon.
-  func startDaemon(_ flags: String...) throws {
+  func startDaemon(_ flags: String..., descriptors: Int? = nil) throws {
     let path = directory + "/dhcp"
     if access(path, F_OK) != 0 { symlink(builtExecutable!, path) }
     let daemon = try ChildProcess(
-      [path, "daemon", "-socketpath", socketPath, "-statedir=" + stateDirectory, "--timeout", "5s"] + flags)
+      (descriptors.map { ["prlimit", "--nofile=\($0)"] } ?? []) + [
+        path, "daemon", "-socketpath", socketPath, "-statedir=" + stateDirectory, "--timeout", "5s",
+      ] + flags)
     self.daemon = daemon
     try daemon.waitForOutput("listening")
   }

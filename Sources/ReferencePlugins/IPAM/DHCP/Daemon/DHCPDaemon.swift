@@ -134,9 +134,10 @@ final class DHCPDaemon {
 
   // MARK: Commands
 
-  /// Carries out a request; `finish` is called when it is over, with more of the answer for ADD.
+  /// Carries out a request that has come at `arrival`, from when on its time counts; `finish` is called when it is over, with more of the answer for ADD.
   func handle(
-    _ request: DaemonRequest, finish: @escaping (Result<AddResult?, CNIError>) -> Void
+    _ request: DaemonRequest, since arrival: Duration,
+    finish: @escaping (Result<AddResult?, CNIError>) -> Void
   ) -> LeaseKey? {
     let key = LeaseKey(
       network: request.network,
@@ -144,7 +145,7 @@ final class DHCPDaemon {
     do {
       switch request.command {
       case .add:
-        try add(key, request) { finish($0.map { $0 }) }
+        try add(key, request, since: arrival) { finish($0.map { $0 }) }
         return key
       case .del: attachments[key]?.release()
       case .check: try check(key, request)
@@ -159,7 +160,8 @@ final class DHCPDaemon {
   }
 
   private func add(
-    _ key: LeaseKey, _ request: DaemonRequest, finish: @escaping (Result<AddResult, CNIError>) -> Void
+    _ key: LeaseKey, _ request: DaemonRequest, since arrival: Duration,
+    finish: @escaping (Result<AddResult, CNIError>) -> Void
   ) throws {
     guard !isStopping else { throw CNIError(.tryAgainLater, "the dhcp daemon is being stopped") }
     let path = surroundings.settings.hostPrefix + request.namespace
@@ -187,10 +189,9 @@ final class DHCPDaemon {
       key: key, interface: interface, clientIdentifier: LeasedAttachment.clientIdentifier(key),
       wishes: request.wishes, daemon: self)
     attachments[key] = attachment
-    let now = EventLoop.now
     let allowed = surroundings.settings.patience
     attachment.acquire(
-      .init(deadline: now + allowed, allowed: allowed, finish: finish), after: watch, at: now)
+      .init(deadline: arrival + allowed, allowed: allowed, finish: finish), after: watch, at: EventLoop.now)
   }
 
   /// Ends an ADD that nobody waits for any more.

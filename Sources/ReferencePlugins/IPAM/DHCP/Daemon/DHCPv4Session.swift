@@ -20,9 +20,11 @@ final class DHCPv4Session: LeaseSession {
   /// Both are open only while an answer is waited for: an open socket keeps the namespace alive.
   private var packetSocket: Int32?
   private var datagramSocket: Int32?
-  /// Where the last acknowledgement came from: the server, or the router on the way to it.
+  /// For how long an answer is waited for: the sockets are closed then, unless more was sent.
+  private static let answerTime = Duration.seconds(5)
+  private var closesAt: Duration?
+  /// Where what the client has accepted last came from: the server, or the router on the way to it.
   private var serverHardware: MACAddress?
-  private var lastSender: MACAddress?
   private var sendFailure: Errno?
   /// What is kept on disk: also when it is over, because it is asked for again.
   private var lastLease: DHCPv4Lease?
@@ -47,7 +49,12 @@ final class DHCPv4Session: LeaseSession {
     client = DHCPv4Client(settings, seed: .random(in: .min ... .max))
   }
 
-  var nextDeadline: Duration? { client.nextDeadline }
+  deinit { closeSockets() }
+
+  var nextDeadline: Duration? {
+    guard let closesAt else { return client.nextDeadline }
+    return min(client.nextDeadline ?? closesAt, closesAt)
+  }
 
   var transcript: String {
     let failure = sendFailure.map { "; the last one could not be sent: \($0)" } ?? ""
@@ -61,7 +68,10 @@ final class DHCPv4Session: LeaseSession {
     perform(client.start(at: now), at: now)
   }
 
-  func advance(to now: Duration) { perform(client.advance(to: now), at: now) }
+  func advance(to now: Duration) {
+    if let closesAt, closesAt <= now { closeSockets() }
+    perform(client.advance(to: now), at: now)
+  }
 
   func release(at now: Duration) {
     for action in client.release(at: now) {
@@ -102,7 +112,6 @@ final class DHCPv4Session: LeaseSession {
       case .probe(let address): sendARP(.probe(for: address, from: interface.mac))
       case .bound(let lease):
         let renewed = standing == .held
-        serverHardware = lastSender ?? serverHardware
         lastLease = lease
         standing = .held
         closeSockets()
@@ -140,11 +149,16 @@ final class DHCPv4Session: LeaseSession {
       case .unicast(let server, let from): try sendUnicast(message, from: from, to: server)
       }
       sendFailure = nil
+      // While nobody waits for it, the container may go at any time.
+      if standing != .acquiring { closesAt = EventLoop.now + Self.answerTime }
     } catch let gone as AttachedInterface.Gone {
       end(gone.description)
     } catch {
       // It goes on: an interface that is down for a moment comes back, and the next attempt has its time already.
-      sendFailure = error as? Errno ?? .ioError
+      let failure = error as? Errno ?? .ioError
+      sendFailure = failure
+      // An interface that is gone, or another one of that name: opening the socket anew tells.
+      if [ENXIO, ENODEV, ENETDOWN].contains(failure.rawValue) { closeSockets() }
     }
   }
 
@@ -154,7 +168,7 @@ final class DHCPv4Session: LeaseSession {
       let socket = try inNamespace { clinux_dhcp_udp_socket(interface.name, from.rawValue) }
       if socket >= 0 {
         datagramSocket = socket
-        try watch(socket) { [unowned self] in self.receiveDatagrams() }
+        try watch(socket) { [weak self] in self?.receiveDatagrams() }
       } else {
         try openPacketSocket()
       }
@@ -204,10 +218,10 @@ final class DHCPv4Session: LeaseSession {
       if type == 0x0806 {
         hearARP(buffer[..<count])
       } else if let packet = UDPPacket(decoding: buffer[..<count], checksumIsComplete: isPending == 0),
-        packet.destinationPort == 68, let message = DHCPv4Message(decoding: packet.payload)
+        packet.sourcePort == 67, packet.destinationPort == 68,
+        let message = DHCPv4Message(decoding: packet.payload)
       {
-        lastSender = sender
-        hear(message)
+        hear(message, from: sender)
       }
     }
   }
@@ -228,15 +242,21 @@ final class DHCPv4Session: LeaseSession {
       // An ICMP error is reported here as well, once; the timer takes care of what follows from it.
       guard count > 0 else { return }
       if let message = DHCPv4Message(decoding: Array(buffer[..<count])) {
-        lastSender = nil
-        hear(message)
+        hear(message, from: nil)
       }
     }
   }
 
-  private func hear(_ message: DHCPv4Message) {
+  private func hear(_ message: DHCPv4Message, from sender: MACAddress?) {
     let now = EventLoop.now
-    perform(client.receive(message, at: now), at: now)
+    let before = client.state
+    let actions = client.receive(message, at: now)
+    if client.state != before, [.requesting, .probing, .bound].contains(client.state) {
+      // A datagram does not tell who has sent it; the server of before is where it was.
+      let server = message.options.address(.serverIdentifier) ?? lastLease?.server
+      if sender != nil || server != lastLease?.server { serverHardware = sender }
+    }
+    perform(actions, at: now)
   }
 
   // MARK: Sockets
@@ -254,7 +274,7 @@ final class DHCPv4Session: LeaseSession {
     let socket = try inNamespace { clinux_dhcp_packet_socket(interface.index) }
     guard socket >= 0 else { throw Errno(rawValue: errno) }
     packetSocket = socket
-    try watch(socket) { [unowned self] in self.receivePackets() }
+    try watch(socket) { [weak self] in self?.receivePackets() }
   }
 
   private func watch(_ socket: Int32, _ handler: @escaping () -> Void) throws(Errno) {
@@ -268,6 +288,7 @@ final class DHCPv4Session: LeaseSession {
     }
     packetSocket = nil
     datagramSocket = nil
+    closesAt = nil
   }
 
   // MARK: Result
@@ -276,27 +297,7 @@ final class DHCPv4Session: LeaseSession {
     guard let lease = client.lease else {
       throw CNIError(.tryAgainLater, "there is no DHCPv4 lease at the moment")
     }
-    let options = lease.options
-    guard let length = options.prefixLength,
-      let prefix = IPPrefix(address: .v4(lease.address), length: length)
-    else {
-      throw CNIError(
-        .internalError,
-        "the DHCP server \(lease.server) gave \(lease.address) without a subnet mask (option 1)",
-        details: "have the server send it; a request with skipDefault must contain subnet-mask")
-    }
-    let mtu = wishes.setsMTU ? options.number(.interfaceMTU, as: UInt16.self).map(Int.init) : nil
-    let routes = options.routes.map { route in
-      // Scope 253 is that of the link: no router is on the way.
-      RouteConfiguration(
-        destination: route.destination, gateway: .v4(route.router), mtu: mtu.flatMap { $0 >= 68 ? $0 : nil },
-        scope: route.router.isUnspecified ? 253 : nil)
-    }
-    return AddResult(
-      ips: [IPConfiguration(address: prefix, gateway: options.gateway.map(IPAddress.v4))], routes: routes,
-      dns: DNSConfiguration(
-        nameservers: options.addresses(.domainNameServers).map(\.description), domain: options.domain ?? "",
-        search: options.searchDomains))
+    return try lease.result(setsMTU: wishes.setsMTU)
   }
 
   // MARK: Record

@@ -33,6 +33,7 @@ enum DaemonMain {
     // Before there is a second thread, which would get the signals otherwise.
     let signals = clinux_signal_descriptor()
     guard signals >= 0 else { throw Errno(rawValue: errno) }
+    clinux_raise_descriptor_limit()
     let loop = try EventLoop()
     let slowWork = try SlowWork()
     let daemon = try DHCPDaemon(settings: settings, loop: loop, slowWork: slowWork)
@@ -44,39 +45,21 @@ enum DaemonMain {
     defer { if !settings.pidFile.isEmpty { unlink(settings.pidFile) } }
 
     var isEnding = false
-    var connections: [ObjectIdentifier: PluginConnection] = [:]
     try loop.watch(signals) { _ in if clinux_signal_take(signals) != 0 { isEnding = true } }
     try loop.watch(slowWork.descriptor) { _ in slowWork.complete() }
     daemon.loadLeases()
-    try loop.watch(socket.descriptor) { _ in
-      // Bounded: others want their turn; the loop comes back to what is left.
-      for _ in 0..<64 {
-        let accepted = clinux_accept(socket.descriptor)
-        guard accepted >= 0 else { return }
-        do throws(Errno) {
-          let connection = try PluginConnection(socket: accepted, daemon: daemon, loop: loop) {
-            connections[ObjectIdentifier($0)] = nil
-          }
-          connections[ObjectIdentifier(connection)] = connection
-        } catch { close(accepted) }
-      }
-    }
+    let connections = PluginConnections(listener: socket.descriptor, daemon: daemon, loop: loop)
+    try connections.listen()
     DaemonLog.write("swift-cni \(version), listening at \(settings.hostPrefix + settings.socketPath)")
     DaemonSocket.notify("READY=1")
 
     while !isEnding {
-      var deadline = daemon.nextDeadline
-      for limit in connections.values.compactMap(\.deadline) { deadline = min(deadline ?? limit, limit) }
-      // One request at a time, and between two of them whatever servers and other plugins have sent.
-      let next = connections.values.first(where: \.isWaiting)
-      if next != nil { deadline = .zero }
-      try loop.runOnce(until: deadline)
-      next?.carryOut()
+      let deadlines = [daemon.nextDeadline, connections.nextDeadline]
+      try loop.runOnce(until: deadlines.compactMap(\.self).min())
+      connections.carryOutNext()
       let now = EventLoop.now
       daemon.advance(to: now)
-      for connection in Array(connections.values) {
-        if let limit = connection.deadline, limit <= now { connection.close() }
-      }
+      connections.advance(to: now)
     }
     DaemonSocket.notify("STOPPING=1")
     DaemonLog.write("ending; the leases are kept")

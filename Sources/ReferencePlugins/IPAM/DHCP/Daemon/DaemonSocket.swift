@@ -26,6 +26,12 @@ struct DaemonSocket {
     } catch { throw CNIError(describing: error) }
     var listener = clinux_unix_listen(path)
     if listener < 0, errno == EADDRINUSE {
+      var status = stat()
+      guard lstat(path, &status) != 0 || status.st_mode & S_IFMT == S_IFSOCK else {
+        throw CNIError(
+          .internalError, "\(path), where the daemon is to listen, is there and no socket",
+          details: "remove it, or choose another socket (-socketpath, ipam.daemonSocketPath)")
+      }
       // A file that nobody listens at is left of one that was killed.
       let other = clinux_unix_connect(path, 1000)
       if other >= 0 || errno != ECONNREFUSED {

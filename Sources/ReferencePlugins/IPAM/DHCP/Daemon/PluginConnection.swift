@@ -13,34 +13,40 @@ final class PluginConnection {
   private let socket: Int32
   private let daemon: DHCPDaemon
   private let loop: EventLoop
+  private let onRequest: (PluginConnection) -> Void
   private let onEnd: (PluginConnection) -> Void
   private var input: [UInt8] = []
   private var pending: LeaseKey?
   private var isAnswered = false
   private var hasRequest = false
-  private var request: DaemonRequest?
+  private var request: (request: DaemonRequest, arrival: Duration)?
   private(set) var isOpen = true
   /// When to end if there is no whole request by then; `nil` once there is.
   private(set) var deadline: Duration?
 
   init(
-    socket: Int32, daemon: DHCPDaemon, loop: EventLoop, onEnd: @escaping (PluginConnection) -> Void
+    socket: Int32, daemon: DHCPDaemon, loop: EventLoop, onRequest: @escaping (PluginConnection) -> Void,
+    onEnd: @escaping (PluginConnection) -> Void
   ) throws(Errno) {
     self.socket = socket
     self.daemon = daemon
     self.loop = loop
+    self.onRequest = onRequest
     self.onEnd = onEnd
     deadline = EventLoop.now + Self.patience
-    try loop.watch(socket) { [unowned self] hungUp in self.readable(hungUp) }
+    try loop.watch(socket) { [weak self] _ in self?.readable() }
   }
 
-  private func readable(_ hungUp: Bool) {
+  private func readable() {
     var chunk = [UInt8](repeating: 0, count: 4096)
     while isOpen {
       let count = read(socket, &chunk, chunk.count)
       if count > 0 {
         input += chunk[..<count]
-        if input.count > Self.longestRequest { return close() }
+        if input.count > Self.longestRequest {
+          return answer(
+            .failure(CNIError(.decodingFailure, "the request is longer than \(Self.longestRequest) bytes")))
+        }
         continue
       }
       if count < 0 && errno == EINTR { continue }
@@ -66,20 +72,18 @@ final class PluginConnection {
         "swiftCNIDHCP": .integer(DaemonRequest.protocolVersion),
         "milliseconds": .integer(allowed.milliseconds),
       ])
-      self.request = request
+      self.request = (request, EventLoop.now)
+      onRequest(self)
     } catch {
       answer(.failure(error))
     }
   }
 
-  /// Whether ``carryOut()`` has something to do.
-  var isWaiting: Bool { isOpen && request != nil }
-
-  /// Carries the request out.
+  /// Carries the request out, unless the plugin is gone.
   func carryOut() {
     guard isOpen, let request else { return }
     self.request = nil
-    let key = daemon.handle(request) { [weak self] in self?.answer($0) }
+    let key = daemon.handle(request.request, since: request.arrival) { [weak self] in self?.answer($0) }
     if !isAnswered { pending = key }
   }
 
