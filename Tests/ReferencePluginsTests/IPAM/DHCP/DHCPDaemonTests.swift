@@ -190,7 +190,9 @@ struct DHCPDaemonTests {
       try host.succeed(.del)
       try shell("ip netns del c1")
       try host.startDaemon()
-      #expect(try host.files() == [], "the daemon finds the container gone")
+      #expect(try host.files().count == 1, "it may only be out of sight")
+      try host.succeed(.del)
+      #expect(try host.files() == [])
     }
   }
 
@@ -260,12 +262,7 @@ struct DHCPDaemonTests {
     try DHCPHost.run { host in
       try host.startDaemon("-timeout=60s")
       try host.makeContainer()
-      let plugin = try ChildProcess(
-        [host.directory + "/dhcp"],
-        environment: [
-          "CNI_COMMAND": "ADD", "CNI_CONTAINERID": "c1", "CNI_NETNS": "/run/netns/c1", "CNI_IFNAME": "eth0",
-          "CNI_PATH": "/none",
-        ], input: Array(host.configuration().utf8))
+      let plugin = try host.startAdding()
       usleep(500_000)
       plugin.send(signal: SIGKILL)
       try host.daemon!.waitForOutput("nobody waits for the ADD any more")

@@ -123,4 +123,110 @@ struct DHCPHardshipTests {
       }
     }
   }
+
+  @Test func aLostLeaseIsLostAfterARestartToo() throws {
+    try DHCPHost.run { host in
+      try host.startResponder(Self.ordinary + #","lease":60,"t1":1,"t2":2"#)
+      try host.startDaemon()
+      try host.makeContainer()
+      let result = try host.add()
+      try host.apply(result)
+      try host.behave(Self.ordinary + #","request":"nak","discover":false"#)
+      let isRefused = {
+        CNIError.parse(try host.call(.check, host.after(result)).standardOutput)?.message.contains(
+          "refused to renew the lease: not here") == true
+      }
+      try eventually("lost") { try isRefused() }
+      _ = try host.endDaemon(SIGKILL)
+      try host.startDaemon()
+      #expect(try isRefused())
+      try host.behave(Self.ordinary)
+      try eventually("it is back", within: 40) {
+        try host.call(.check, host.after(result)).exitStatus == .exited(0)
+      }
+      _ = try host.endDaemon(SIGKILL)
+      try host.startDaemon()
+      try host.succeed(.check, host.after(result))
+    }
+  }
+
+  @Test func anotherHardwareAddressIsNoOtherInterface() throws {
+    try DHCPHost.run { host in
+      try host.startResponder(Self.ordinary + #","lease":30,"t1":2,"t2":25"#)
+      try host.startDaemon()
+      try host.makeContainer()
+      let result = try host.add()
+      try shell("ip -n c1 link set eth0 address 02:00:5e:00:00:77")
+      try host.apply(result)
+      try eventually("renewed") { try host.heard().contains("REQUEST 10.60.0.5 - - unicast") }
+      _ = try host.endDaemon(SIGKILL)
+      try host.startDaemon()
+      try host.succeed(.check, host.after(result))
+      #expect(try host.add() == result, "ADD again")
+      try host.succeed(.del)
+      try eventually("released") { try host.heard().contains("RELEASE 10.60.0.5 - 10.60.0.1 unicast") }
+    }
+  }
+
+  @Test func aContainerOutOfSightKeepsItsLease() throws {
+    try DHCPHost.run { host in
+      try host.startServer()
+      try host.startDaemon()
+      try host.makeContainer()
+      let result = try host.add()
+      _ = try host.endDaemon(SIGKILL)
+      try shell(
+        "touch /run/netns/aside; mount --bind /run/netns/c1 /run/netns/aside; umount /run/netns/c1; rm /run/netns/c1"
+      )
+      try host.startDaemon()
+      #expect(try host.files().count == 1)
+      try shell("touch /run/netns/c1; mount --bind /run/netns/aside /run/netns/c1; umount /run/netns/aside")
+      try eventually("it goes on") { try host.call(.check, host.after(result)).exitStatus == .exited(0) }
+      #expect(try host.heard().count { $0.contains("DHCPDISCOVER") } == 1)
+    }
+  }
+
+  @Test func aLeaseThatCannotBeKeptIsNoLease() throws {
+    try DHCPHost.run { host in
+      try host.startServer()
+      try host.startDaemon()
+      try host.makeContainer()
+      try shell("rm -r '\(host.stateDirectory)'")
+      #expect(try host.fail(.status).code == .notAvailable)
+      let error = try host.fail(.add)
+      #expect(error.code == .ioFailure)
+      #expect(error.message.contains("cannot be kept"))
+      try eventually("given back") { try host.leases().isEmpty }
+      try shell("mkdir '\(host.stateDirectory)'")
+      try host.succeed(.status)
+      _ = try host.add()
+    }
+  }
+
+  @Test func garbageCollectionSparesWhatIsBeingAdded() throws {
+    try DHCPHost.run { host in
+      try host.startDaemon("-timeout=20s")
+      try host.makeContainer()
+      let adding = try host.startAdding()
+      usleep(500_000)
+      try host.succeed(.gc, host.configuration(plugin: #""type":"dhcp","cni.dev/valid-attachments":[]"#))
+      try host.startServer()
+      let added = try adding.wait()
+      #expect(added.exitStatus == 0, "\(added)")
+      #expect(try host.files().count == 1)
+    }
+  }
+
+  @Test func aDeleteEndsTheAdd() throws {
+    try DHCPHost.run { host in
+      try host.startDaemon("-timeout=20s")
+      try host.makeContainer()
+      let adding = try host.startAdding()
+      usleep(500_000)
+      try host.succeed(.del)
+      let added = try adding.wait(timeout: 10)
+      #expect(added.standardOutput.contains("the ADD of net/c1/eth0 has ended: DEL"))
+      #expect(try host.files() == [])
+    }
+  }
 }

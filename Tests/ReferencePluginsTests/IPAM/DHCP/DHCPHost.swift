@@ -147,6 +147,16 @@ final class DHCPHost {
     try AddResult.decode(succeed(.add, configuration, container: container, arguments: arguments, type: type))
   }
 
+  /// An ADD in a process of its own, which goes on.
+  func startAdding() throws -> ChildProcess {
+    try ChildProcess(
+      [directory + "/dhcp"],
+      environment: [
+        "CNI_COMMAND": "ADD", "CNI_CONTAINERID": "c1", "CNI_NETNS": "/run/netns/c1", "CNI_IFNAME": "eth0",
+        "CNI_PATH": "/none",
+      ], input: Array(configuration().utf8))
+  }
+
   @discardableResult
   func succeed(
     _ command: Command, _ configuration: String? = nil, container: String = "c1", arguments: String = "",

@@ -15,13 +15,18 @@ struct AttachedInterface: Sendable, Hashable {
   var name: String
   /// Its index in the namespace.
   var index: Int32
-  /// Its hardware address.
+  /// Its hardware address when it was attached, by which servers know it: a plugin that comes later may change it.
   var mac: MACAddress
 
   /// Why there is nothing to be done any more.
   struct Gone: Error, CustomStringConvertible {
     let description: String
+    /// False if it may only be out of sight: nothing is at the namespace's path.
+    var isCertain = true
   }
+
+  /// Whether both are the same interface, whatever its name and hardware address are by now.
+  func isSame(as other: AttachedInterface) -> Bool { namespace == other.namespace && index == other.index }
 
   /// Finds the interface, and sees to it that it is up, with what the families need.
   ///
@@ -75,7 +80,7 @@ struct AttachedInterface: Sendable, Hashable {
     let opened: NetworkNamespace
     do throws(NamespaceError) { opened = try NetworkNamespace.open(path) } catch {
       switch error {
-      case .gone, .notANamespace: throw Gone(description: "the namespace \(path) is gone")
+      case .gone, .notANamespace: throw Gone(description: "the namespace \(path) is gone", isCertain: false)
       default: throw error
       }
     }
@@ -84,7 +89,7 @@ struct AttachedInterface: Sendable, Hashable {
     }
     return try opened.run(from: home) {
       var socket = try RouteSocket()
-      guard let link = try socket.find(.index(index)), link.mac == mac else {
+      guard try socket.find(.index(index)) != nil else {
         throw Gone(description: "the interface \(name) (\(mac)) is gone from \(path)")
       }
       return try body()

@@ -11,9 +11,18 @@ final class DHCPDaemon {
   private let store: LeaseFiles
   private let boot = LeaseClocks.currentBoot()
   private var attachments: [LeaseKey: LeasedAttachment] = [:]
+  /// Leases whose containers cannot be seen at the moment.
+  private var absent: [LeaseKey: Absence] = [:]
   /// Those that wait for a last word from a server, and until when.
   private var departing: [(attachment: LeasedAttachment, until: Duration)] = []
   private var isStopping = false
+
+  /// A file that waits for its container to come into sight: when to look again, and how long to wait after that.
+  private struct Absence {
+    let name: String
+    var next: Duration
+    var pause = Duration.seconds(1)
+  }
 
   init(settings: DaemonSettings, loop: EventLoop, slowWork: SlowWork) throws {
     surroundings = LeaseSurroundings(loop: loop, slowWork: slowWork, settings: settings)
@@ -29,7 +38,7 @@ final class DHCPDaemon {
 
   /// When ``advance(to:)`` is next to be called.
   var nextDeadline: Duration? {
-    var next = departing.map(\.until).min()
+    var next = (departing.map(\.until) + absent.values.map(\.next)).min()
     for attachment in attachments.values {
       if let deadline = attachment.nextDeadline { next = min(next ?? deadline, deadline) }
     }
@@ -43,6 +52,7 @@ final class DHCPDaemon {
   func advance(to now: Duration) {
     for attachment in Array(attachments.values) { attachment.advance(to: now) }
     for (attachment, _) in departing { attachment.advance(to: now) }
+    for (key, absence) in absent where absence.next <= now { lookAgain(key, absence) }
     departing.removeAll { attachment, until in
       guard attachment.isDone || until <= now else { return false }
       attachment.close()
@@ -61,23 +71,27 @@ final class DHCPDaemon {
 
   /// Puts the attachment's leases into their file, which from then on outlives this process; it is brought to the disk
   /// right afterwards, but nobody waits for that: a power cut ends the containers, too.
-  func keep(_ attachment: LeasedAttachment) {
+  ///
+  /// - Returns: Why that could not be done.
+  @discardableResult
+  func keep(_ attachment: LeasedAttachment) -> FileError? {
     let records = attachment.sessions.compactMap { session in
       session.record.map { (family: session.family, record: $0) }
     }
     let file = LeaseFile(
       key: attachment.key, interface: attachment.interface, clientIdentifier: attachment.clientIdentifier,
       wishes: attachment.wishes, records: records)
-    let bytes = file.encode(clocks: .now(boot: boot))
+    let bytes = file.encode(clocks: .now(boot: boot), prefix: surroundings.settings.hostPrefix)
     let (store, name) = (store, attachment.key.fileName)
     if let failure = store.write(bytes, name) {
       log(attachment.key, "the lease is not kept, a restart of the daemon will lose it: \(failure)")
-      return
+      return failure
     }
     surroundings.slowWork.perform {
       store.sync(name)
       return nil
     }
+    return nil
   }
 
   /// Forgets an attachment.
@@ -104,7 +118,8 @@ final class DHCPDaemon {
   private func load(_ name: String, _ clocks: LeaseClocks) throws(CNIError) -> Bool {
     var records: [LeaseRecord] = []
     let path = store.path(name)
-    let file = try LeaseFile(reading: store.read(name), name: path, clocks: clocks) {
+    let prefix = surroundings.settings.hostPrefix
+    let file = try LeaseFile(reading: store.read(name), name: path, clocks: clocks, prefix: prefix) {
       family, object, offset throws(CNIError) in
       switch family {
       case .ipv4: records.append(.ipv4(try DHCPv4LeaseRecord(object, offset: offset)))
@@ -117,27 +132,61 @@ final class DHCPDaemon {
     guard attachments[file.key] == nil else { return false }
     do {
       try file.interface.enter(from: NetworkNamespace.current()) {}
-    } catch let gone as AttachedInterface.Gone {
-      log(file.key, "\(gone); its lease will run out")
-      store.remove(name)
-      return false
     } catch {
-      throw CNIError(describing: error).prefixed(path)
+      let ends = records.map { $0.end ?? .seconds(Int64.max / 2) }.max() ?? .zero
+      if let gone = error as? AttachedInterface.Gone,
+        gone.isCertain || !file.isOfThisBoot || ends <= clocks.bootTime
+      {
+        log(file.key, "\(gone); its lease will run out")
+        absent[file.key] = nil
+        store.remove(name)
+      } else {
+        wait(for: file.key, name, because: "\(error)")
+      }
+      return false
     }
+    absent[file.key] = nil
     let attachment = LeasedAttachment(
       key: file.key, interface: file.interface, clientIdentifier: file.clientIdentifier, wishes: file.wishes,
       daemon: self)
     attachments[file.key] = attachment
-    for record in records { attachment.resume(record, at: clocks.bootTime) }
+    attachment.resume(records, at: clocks.bootTime)
     return true
+  }
+
+  /// The path may not be mounted yet, or the daemon be started with another prefix: a lease is not forgotten for that.
+  private func wait(for key: LeaseKey, _ name: String, because reason: String) {
+    if absent[key] == nil {
+      log(key, "\(reason); its lease is kept until it runs out, should the container come into sight")
+    }
+    var absence = absent[key] ?? Absence(name: name, next: .zero)
+    absence.next = EventLoop.now + absence.pause
+    absence.pause = min(absence.pause * 2, .seconds(60))
+    absent[key] = absence
+  }
+
+  private func lookAgain(_ key: LeaseKey, _ absence: Absence) {
+    do throws(CNIError) {
+      if try load(absence.name, .now(boot: boot)) { log(key, "the container is in sight, its lease goes on") }
+    } catch {
+      log(key, "\(error)")
+      absent[key] = nil
+    }
+  }
+
+  /// Ends what there is of an attachment.
+  private func release(_ key: LeaseKey, because reason: String) {
+    attachments[key]?.release(because: reason)
+    if let absence = absent.removeValue(forKey: key) { store.remove(absence.name) }
   }
 
   // MARK: Commands
 
-  /// Carries out a request that has come at `arrival`, from when on its time counts; `finish` is called when it is over, with more of the answer for ADD.
+  /// Carries out a request that has come at `arrival`, from when on its time counts; `finish` is called when it is over,
+  /// with more of the answer for ADD, and tells whether that was taken.
   func handle(
     _ request: DaemonRequest, since arrival: Duration,
-    finish: @escaping (Result<AddResult?, CNIError>) -> Void
+    finish: @escaping (Result<AddResult?, CNIError>) -> Bool
   ) -> LeaseKey? {
     let key = LeaseKey(
       network: request.network,
@@ -147,21 +196,21 @@ final class DHCPDaemon {
       case .add:
         try add(key, request, since: arrival) { finish($0.map { $0 }) }
         return key
-      case .del: attachments[key]?.release()
+      case .del: release(key, because: "DEL")
       case .check: try check(key, request)
       case .gc: collectGarbage(request)
       case .status: try status()
       }
-      finish(.success(nil))
+      _ = finish(.success(nil))
     } catch {
-      finish(.failure(CNIError(describing: error)))
+      _ = finish(.failure(CNIError(describing: error)))
     }
     return nil
   }
 
   private func add(
     _ key: LeaseKey, _ request: DaemonRequest, since arrival: Duration,
-    finish: @escaping (Result<AddResult, CNIError>) -> Void
+    finish: @escaping (Result<AddResult, CNIError>) -> Bool
   ) throws {
     guard !isStopping else { throw CNIError(.tryAgainLater, "the dhcp daemon is being stopped") }
     let path = surroundings.settings.hostPrefix + request.namespace
@@ -176,15 +225,16 @@ final class DHCPDaemon {
     }
     if let present = attachments[key] {
       // A runtime that asks again gets the same answer; a container of that name that is another one does not.
-      if present.interface == interface, present.isEstablished, present.wishes == request.wishes,
+      if present.interface.isSame(as: interface), present.isEstablished, present.wishes == request.wishes,
         present.sessions.allSatisfy({ $0.standing == .held })
       {
-        finish(.success(try present.result()))
+        _ = finish(.success(try present.result()))
         return
       }
       log(key, "ADD while there is a lease already, which is given back first")
-      present.release()
+      present.release(because: "there is another ADD of it")
     }
+    absent[key] = nil
     let attachment = LeasedAttachment(
       key: key, interface: interface, clientIdentifier: LeasedAttachment.clientIdentifier(key),
       wishes: request.wishes, daemon: self)
@@ -198,7 +248,7 @@ final class DHCPDaemon {
   func abandon(_ key: LeaseKey) {
     guard let attachment = attachments[key], !attachment.isEstablished else { return }
     log(key, "nobody waits for the ADD any more: it ends")
-    attachment.release()
+    attachment.release(because: "nobody waits for it")
   }
 
   private func check(_ key: LeaseKey, _ request: DaemonRequest) throws(CNIError) {
@@ -228,10 +278,11 @@ final class DHCPDaemon {
 
   private func collectGarbage(_ request: DaemonRequest) {
     let valid = Set(request.valid)
-    for (key, attachment) in attachments
-    where key.network == request.network && !valid.contains(key.attachment) {
+    // What is being added is nobody's garbage: the runtime learns of it only afterwards.
+    let keys = attachments.filter(\.value.isEstablished).map(\.key) + absent.keys
+    for key in keys where key.network == request.network && !valid.contains(key.attachment) {
       log(key, "GC: the attachment is not among the valid ones")
-      attachment.release()
+      release(key, because: "GC")
     }
   }
 

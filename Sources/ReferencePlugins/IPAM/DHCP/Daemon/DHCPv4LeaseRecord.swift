@@ -7,10 +7,13 @@ struct DHCPv4LeaseRecord {
   var lease: DHCPv4Lease
   /// Where to send what goes to the server alone.
   var serverHardware: MACAddress?
+  /// Why it is a lease no longer; `nil` if it is one.
+  var lost: String?
 
-  init(lease: DHCPv4Lease, serverHardware: MACAddress?) {
+  init(lease: DHCPv4Lease, serverHardware: MACAddress?, lost: String?) {
     self.lease = lease
     self.serverHardware = serverHardware
+    self.lost = lost
   }
 
   /// As JSON; `start` is left to ``LeaseFile``, which knows about clocks.
@@ -21,6 +24,7 @@ struct DHCPv4LeaseRecord {
       "rebinding": .integer(lease.rebinding.milliseconds),
     ]
     if let length = lease.length { object.append("length", .integer(length.milliseconds)) }
+    if let lost { object.append("lost", .string(lost)) }
     if let serverHardware { object.append("serverHardware", .string(serverHardware.description)) }
     object.append(
       "options",
@@ -45,6 +49,7 @@ struct DHCPv4LeaseRecord {
       rebinding: try object.milliseconds("rebinding") ?? .zero,
       options: try DHCPv4Options(reading: object.objects("options")))
     serverHardware = try object.macAddress("serverHardware")
+    lost = try object.string("lost")
   }
 }
 

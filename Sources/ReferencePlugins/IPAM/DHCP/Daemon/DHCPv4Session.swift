@@ -303,7 +303,11 @@ final class DHCPv4Session: LeaseSession {
   // MARK: Record
 
   var record: JSONObject? {
-    lastLease.map { DHCPv4LeaseRecord(lease: $0, serverHardware: serverHardware).encode() }
+    var reason: String?
+    if case .lost(let why) = standing { reason = why }
+    return lastLease.map {
+      DHCPv4LeaseRecord(lease: $0, serverHardware: serverHardware, lost: reason).encode()
+    }
   }
 
   /// Goes on with a lease that was kept.
@@ -313,6 +317,10 @@ final class DHCPv4Session: LeaseSession {
     standing = .held
     if let end = record.lease.expiresAt, now >= end {
       standing = .lost("the lease ran out while the daemon was not running")
+    }
+    if let reason = record.lost {
+      standing = .lost(reason)
+      return perform(client.reclaim(record.lease.address, at: now), at: now)
     }
     perform(client.resume(record.lease, at: now), at: now)
   }

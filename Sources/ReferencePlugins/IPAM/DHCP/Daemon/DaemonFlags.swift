@@ -69,7 +69,11 @@ enum DaemonFlags {
 
   private static func set(_ name: String, _ value: String, _ settings: inout DaemonSettings) -> String? {
     switch name {
-    case "hostprefix": settings.hostPrefix = value
+    case "hostprefix":
+      guard value.isEmpty || value.hasPrefix("/"), !value.split(separator: "/").contains("..") else {
+        return "-hostprefix: \"\(value)\" is not an absolute path without .."
+      }
+      settings.hostPrefix = value
     case "pidfile":
       guard value.isEmpty || value.hasPrefix("/") else {
         return "-pidfile: \"\(value)\" is not an absolute path"

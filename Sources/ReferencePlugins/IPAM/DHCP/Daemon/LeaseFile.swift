@@ -10,11 +10,13 @@ struct LeaseKey: Hashable, Sendable, CustomStringConvertible {
 
   var description: String { "\(network)/\(attachment.containerID)/\(attachment.interfaceName)" }
 
+  var owner: Owner {
+    Owner(network: network, containerID: attachment.containerID, interfaceName: attachment.interfaceName)
+  }
+
   /// The name of its file: that of the owner, which has no comma in it, with commas where slashes are; cut, with a hash
   /// in place of the end, if a file's name could not be as long.
   var fileName: String {
-    let owner = Owner(
-      network: network, containerID: attachment.containerID, interfaceName: attachment.interfaceName)
     let mark = owner.mark(limit: 200).utf8.dropFirst(4).map {
       $0 == UInt8(ascii: "/") ? UInt8(ascii: ",") : $0
     }
@@ -31,6 +33,8 @@ struct LeaseFile {
   var interface: AttachedInterface
   var clientIdentifier: [UInt8]
   var wishes: LeaseWishes
+  /// Whether it was written since the machine has started. Namespaces do not outlive that.
+  var isOfThisBoot = true
   /// The sessions' records, by the family's name.
   var records: [(family: AddressFamily, record: JSONObject)]
 
@@ -47,11 +51,13 @@ struct LeaseFile {
 
   /// The file's bytes. Both clocks are in it: that of the machine's run, by which leases are counted, and the wall's,
   /// which goes on when the machine starts again.
-  func encode(clocks: LeaseClocks) -> [UInt8] {
+  ///
+  /// - Parameter prefix: what the namespace's path begins with for this daemon, but not for another one.
+  func encode(clocks: LeaseClocks, prefix: String) -> [UInt8] {
     var object: JSONObject = [
       "swiftCNIDHCPLease": .integer(Self.format), "network": .string(key.network),
       "container": .string(key.attachment.containerID), "interface": .string(interface.name),
-      "namespace": .string(interface.path),
+      "namespace": .string(String(interface.path.dropFirst(prefix.count))),
       "namespaceDevice": .string(String(interface.namespace.device)),
       "namespaceInode": .string(String(interface.namespace.inode)), "index": .integer(interface.index),
       "mac": .string(interface.mac.description),
@@ -68,7 +74,7 @@ struct LeaseFile {
   /// - Parameter visit: reads the record of a family; gets the offset of its times.
   /// - Throws: code 6 or 7, saying what is wrong with it.
   init(
-    reading bytes: [UInt8], name: String, clocks: LeaseClocks,
+    reading bytes: [UInt8], name: String, clocks: LeaseClocks, prefix: String,
     visit: (AddressFamily, ConfigurationObject, Duration) throws(CNIError) -> Void
   ) throws(CNIError) {
     guard !bytes.isEmpty else { throw CNIError(.decodingFailure, "\(name) is empty") }
@@ -96,7 +102,7 @@ struct LeaseFile {
     }
     guard let mac = try object.macAddress("mac") else { throw object.missing("mac") }
     interface = AttachedInterface(
-      path: try object.requiredString("namespace"),
+      path: prefix + (try object.requiredString("namespace")),
       namespace: NamespaceIdentity(device: device, inode: inode), name: key.attachment.interfaceName,
       index: Int32(index), mac: mac)
     guard let identifier = Hexadecimal.decode(try object.text("clientIdentifier") ?? "") else {
@@ -109,7 +115,8 @@ struct LeaseFile {
 
     // Within one run of the machine its own clock counts, which nobody can set.
     var offset = Duration.zero
-    if try object.requiredString("boot") != clocks.boot {
+    isOfThisBoot = try object.requiredString("boot") == clocks.boot
+    if !isOfThisBoot {
       guard let bootTime = try object.milliseconds("bootTime"),
         let wallClock = try object.milliseconds("wallClock")
       else { throw object.missing("wallClock") }

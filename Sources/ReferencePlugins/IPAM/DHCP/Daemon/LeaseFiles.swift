@@ -57,9 +57,9 @@ final class LeaseFiles: @unchecked Sendable {
 
   func remove(_ name: String) { _ = try? StateFile.remove(path(name)) }
 
-  /// Why no file can be written, as far as that can be seen without writing one.
-  func problem() -> String? {
-    access(directory, W_OK | X_OK) == 0
-      ? nil : "\(directory) cannot be written (\(String(cString: strerror(errno))))"
+  /// Why no file can be written; `nil` if one could.
+  func problem() -> FileError? {
+    defer { remove("probe") }
+    return write(Array("this file can be written".utf8), "probe")
   }
 }

@@ -45,6 +45,14 @@ enum LeaseStanding: Sendable, Hashable {
 enum LeaseRecord {
   case ipv4(DHCPv4LeaseRecord)
   case ipv6(DHCPv6LeaseRecord)
+
+  /// When it is over; `nil`: never.
+  var end: Duration? {
+    switch self {
+    case .ipv4(let record): record.lease.expiresAt
+    case .ipv6(let record): record.lease.validUntil
+    }
+  }
 }
 
 /// Who is told what becomes of a session.

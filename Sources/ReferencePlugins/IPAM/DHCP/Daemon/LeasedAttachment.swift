@@ -18,7 +18,8 @@ final class LeasedAttachment: LeaseSessionOwner {
   struct Waiting {
     let deadline: Duration
     let allowed: Duration
-    let finish: (Result<AddResult, CNIError>) -> Void
+    /// False: nobody took the answer.
+    let finish: (Result<AddResult, CNIError>) -> Bool
   }
 
   private var waiting: Waiting?
@@ -40,10 +41,11 @@ final class LeasedAttachment: LeaseSessionOwner {
   }
 
   /// Option 61 as the Go daemon builds it, so that a server knows the container again: type 0 and the attachment's three
-  /// names.
+  /// names, unless they are too long.
   static func clientIdentifier(_ key: LeaseKey) -> [UInt8] {
     let name = "\(key.attachment.containerID)/\(key.network)/\(key.attachment.interfaceName)"
-    return [0] + name.utf8.prefix(254)
+    // The option has room for no more: two interfaces are not to be the same for that.
+    return [0] + (name.utf8.count > 254 ? key.owner.mark(limit: 254) : name).utf8
   }
 
   // MARK: Beginning
@@ -72,18 +74,21 @@ final class LeasedAttachment: LeaseSessionOwner {
   }
 
   /// Takes up what a file says.
-  func resume(_ record: LeaseRecord, at now: Duration) {
-    isEstablished = true
-    switch record {
-    case .ipv4(let record):
-      let session = makeIPv4Session()
-      sessions.append(session)
-      session.resume(record, at: now)
-    case .ipv6(let record):
-      let session = makeIPv6Session(clientID: record.clientID)
-      sessions.append(session)
-      session.resume(record.lease, at: now)
+  func resume(_ records: [LeaseRecord], at now: Duration) {
+    for record in records where !isOver {
+      switch record {
+      case .ipv4(let record):
+        let session = makeIPv4Session()
+        sessions.append(session)
+        session.resume(record, at: now)
+      case .ipv6(let record):
+        let session = makeIPv6Session(clientID: record.clientID)
+        sessions.append(session)
+        session.resume(record.lease, at: now)
+      }
     }
+    // Not before all are there: what is written next must have each of them in it.
+    isEstablished = true
   }
 
   private func makeSession(_ family: AddressFamily) -> any LeaseSession {
@@ -138,7 +143,8 @@ final class LeasedAttachment: LeaseSessionOwner {
         return
       }
       establish()
-    } else if session.standing == .held {
+    } else if isEstablished {
+      // A loss, too: whoever goes on after a restart must not take it for a lease.
       daemon.keep(self)
     }
   }
@@ -147,10 +153,12 @@ final class LeasedAttachment: LeaseSessionOwner {
     guard let waiting else { return }
     do throws(CNIError) {
       let result = try result()
+      if let failure = daemon.keep(self) {
+        throw CNIError(.ioFailure, "the lease of \(key) cannot be kept: \(failure)")
+      }
       self.waiting = nil
       isEstablished = true
-      daemon.keep(self)
-      waiting.finish(.success(result))
+      if !waiting.finish(.success(result)) { release(because: "nobody took the answer to the ADD") }
     } catch {
       fail(error)
     }
@@ -182,23 +190,27 @@ final class LeasedAttachment: LeaseSessionOwner {
     fail(
       CNIError(
         .tryAgainLater,
-        "no DHCP lease for \(key) within \(waiting.allowed.components.seconds) s: "
+        "no DHCP lease for \(key) within \(Self.text(waiting.allowed)): "
           + report.joined(separator: "; "),
         details:
           "is there a DHCP server on the network of \(interface.name), and may it answer this container? "
           + "The time is the daemon's -timeout"))
   }
 
+  private static func text(_ duration: Duration) -> String {
+    duration.milliseconds % 1000 == 0 ? "\(duration.milliseconds / 1000) s" : "\(duration.milliseconds) ms"
+  }
+
   private func fail(_ error: CNIError) {
     let waiting = waiting
     self.waiting = nil
     daemon.log(key, error.message)
-    release()
-    waiting?.finish(.failure(error))
+    release(because: error.message)
+    _ = waiting?.finish(.failure(error))
   }
 
   /// Gives back what there is, and ends.
-  func release() {
+  func release(because reason: String) {
     if isOver { return }
     isOver = true
     rising = nil
@@ -206,7 +218,7 @@ final class LeasedAttachment: LeaseSessionOwner {
     for session in sessions { session.release(at: now) }
     if let waiting {
       self.waiting = nil
-      waiting.finish(.failure(CNIError(.tryAgainLater, "DEL or GC has ended the ADD of \(key)")))
+      _ = waiting.finish(.failure(CNIError(.tryAgainLater, "the ADD of \(key) has ended: \(reason)")))
     }
     daemon.remove(self)
   }
@@ -233,7 +245,7 @@ final class LeasedAttachment: LeaseSessionOwner {
     isOver = true
     rising = nil
     for session in sessions { session.close() }
-    waiting?.finish(.failure(CNIError(.tryAgainLater, "the dhcp daemon is being stopped")))
+    _ = waiting?.finish(.failure(CNIError(.tryAgainLater, "the dhcp daemon is being stopped")))
     waiting = nil
   }
 }

@@ -44,8 +44,9 @@ final class PluginConnection {
       if count > 0 {
         input += chunk[..<count]
         if input.count > Self.longestRequest {
-          return answer(
+          answer(
             .failure(CNIError(.decodingFailure, "the request is longer than \(Self.longestRequest) bytes")))
+          return
         }
         continue
       }
@@ -83,7 +84,9 @@ final class PluginConnection {
   func carryOut() {
     guard isOpen, let request else { return }
     self.request = nil
-    let key = daemon.handle(request.request, since: request.arrival) { [weak self] in self?.answer($0) }
+    let key = daemon.handle(request.request, since: request.arrival) { [weak self] in
+      self?.answer($0) ?? false
+    }
     if !isAnswered { pending = key }
   }
 
@@ -96,8 +99,10 @@ final class PluginConnection {
     close()
   }
 
-  private func answer(_ outcome: Result<AddResult?, CNIError>) {
-    guard isOpen, !isAnswered else { return }
+  /// Whether the answer has reached the plugin's socket.
+  @discardableResult
+  private func answer(_ outcome: Result<AddResult?, CNIError>) -> Bool {
+    guard isOpen, !isAnswered else { return false }
     isAnswered = true
     pending = nil
     var object: JSONObject = ["swiftCNIDHCP": .integer(DaemonRequest.protocolVersion), "done": .bool(true)]
@@ -109,18 +114,21 @@ final class PluginConnection {
     case .success(nil): break
     case .failure(let error): object.append("error", error.json(version: nil))
     }
-    send(object)
+    let isSent = send(object)
     close()
+    return isSent
   }
 
-  private func send(_ object: JSONObject) {
+  @discardableResult
+  private func send(_ object: JSONObject) -> Bool {
     write(JSONValue.object(object).serialized() + [UInt8(ascii: "\n")])
   }
 
-  /// Answers are far smaller than a socket's buffer: what does not fit at once has a reader that does not read.
-  private func write(_ bytes: [UInt8]) {
-    _ = bytes.withUnsafeBytes {
-      Glibc.send(socket, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL | MSG_DONTWAIT))
+  /// Whether all could be written. Answers are far smaller than a socket's buffer: what does not fit at once has a reader that does not read.
+  @discardableResult
+  private func write(_ bytes: [UInt8]) -> Bool {
+    bytes.withUnsafeBytes {
+      Glibc.send(socket, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL | MSG_DONTWAIT)) == $0.count
     }
   }
 

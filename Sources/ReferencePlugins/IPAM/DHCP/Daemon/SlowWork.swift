@@ -65,10 +65,15 @@ final class SlowWork: @unchecked Sendable {
     for completion in finished { completion() }
   }
 
-  /// Waits until everything is done.
+  /// Waits until everything is done, but a few seconds at most: a disk that hangs must not hold up the daemon's end.
   func drain() {
+    var limit = timespec()
+    clock_gettime(CLOCK_REALTIME, &limit)
+    limit.tv_sec += 5
     pthread_mutex_lock(mutex)
-    while !jobs.isEmpty || !isIdle { pthread_cond_wait(condition, mutex) }
+    while !jobs.isEmpty || !isIdle {
+      if pthread_cond_timedwait(condition, mutex, &limit) == ETIMEDOUT { break }
+    }
     pthread_mutex_unlock(mutex)
     complete()
   }
