@@ -49,10 +49,12 @@ ROWS = [
 
 def kernel_has(kind):
     """Asked in namespaces of the benchmark's own."""
+    subprocess.run(["ip", "link", "add", "probe0", "type", "veth", "peer", "name", "probe1"], check=True)
+    identifier = ["id", "1"] if kind == "vlan" else []
     process = subprocess.run(
-        ["ip", "link", "add", "probe", "link", "lo", "type", kind, *(["id", "1"] if kind == "vlan" else [])],
-        capture_output=True)
-    subprocess.run(["ip", "link", "delete", "probe"], capture_output=True)
+        ["ip", "link", "add", "probe2", "link", "probe0", "type", kind, *identifier], capture_output=True)
+    for link in ("probe2", "probe0"):
+        subprocess.run(["ip", "link", "delete", link], capture_output=True)
     return b"Unknown device type" not in process.stderr and b"not supported" not in process.stderr
 
 
