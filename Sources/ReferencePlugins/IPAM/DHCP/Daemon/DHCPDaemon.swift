@@ -63,7 +63,13 @@ final class DHCPDaemon {
   /// Ends everything but the leases.
   func stop() {
     isStopping = true
-    for attachment in attachments.values { attachment.suspend() }
+    for attachment in attachments.values {
+      if attachment.isEstablished {
+        attachment.suspend()
+      } else {
+        attachment.release(because: "the dhcp daemon is being stopped")
+      }
+    }
     attachments = [:]
   }
 

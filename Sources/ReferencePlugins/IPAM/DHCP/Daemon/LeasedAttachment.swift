@@ -243,9 +243,6 @@ final class LeasedAttachment: LeaseSessionOwner {
   /// Ends and keeps what is on disk: the daemon stops.
   func suspend() {
     isOver = true
-    rising = nil
     for session in sessions { session.close() }
-    _ = waiting?.finish(.failure(CNIError(.tryAgainLater, "the dhcp daemon is being stopped")))
-    waiting = nil
   }
 }
