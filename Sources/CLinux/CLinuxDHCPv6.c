@@ -15,7 +15,7 @@ static int closed_with_errno(int descriptor) {
   return -1;
 }
 
-int clinux_dhcp6_udp_socket(const char *interface_name, int interface_index, const uint8_t *address) {
+int clinux_dhcp6_udp_socket(int interface_index, const uint8_t *address) {
   int descriptor = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (descriptor < 0) return -1;
   int on = 1;
@@ -24,7 +24,7 @@ int clinux_dhcp6_udp_socket(const char *interface_name, int interface_index, con
   memcpy(&local.sin6_addr, address, 16);
   if (setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
       setsockopt(descriptor, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) != 0 ||
-      setsockopt(descriptor, SOL_SOCKET, SO_BINDTODEVICE, interface_name, (socklen_t)strlen(interface_name) + 1) != 0 ||
+      setsockopt(descriptor, SOL_SOCKET, SO_BINDTOIFINDEX, &interface_index, sizeof interface_index) != 0 ||
       bind(descriptor, (struct sockaddr *)&local, sizeof local) != 0)
     return closed_with_errno(descriptor);
   return descriptor;
@@ -45,7 +45,7 @@ int clinux_dhcp6_udp_send(int socket, int interface_index, const void *payload, 
   return send_to(socket, &to, payload, length);
 }
 
-int clinux_neighbour_socket(const char *interface_name) {
+int clinux_neighbour_socket(int interface_index) {
   int descriptor = socket(AF_INET6, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_ICMPV6);
   if (descriptor < 0) return -1;
   int on = 1, hops = 255;
@@ -55,7 +55,7 @@ int clinux_neighbour_socket(const char *interface_name) {
   if (setsockopt(descriptor, IPPROTO_ICMPV6, ICMP6_FILTER, &filter, sizeof filter) != 0 ||
       setsockopt(descriptor, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, &on, sizeof on) != 0 ||
       setsockopt(descriptor, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, &hops, sizeof hops) != 0 ||
-      setsockopt(descriptor, SOL_SOCKET, SO_BINDTODEVICE, interface_name, (socklen_t)strlen(interface_name) + 1) != 0)
+      setsockopt(descriptor, SOL_SOCKET, SO_BINDTOIFINDEX, &interface_index, sizeof interface_index) != 0)
     return closed_with_errno(descriptor);
   return descriptor;
 }

@@ -33,7 +33,7 @@ extension DHCPv6Client {
       state = .finished
       self.exchange = nil
       actions.append(.finished)
-    case (.declining, .reply): actions += solicit(at: now)
+    case (.declining, .reply): afterDeclining(at: now, &actions)
     default: return []
     }
     return actions + advance(to: now)
@@ -102,7 +102,7 @@ extension DHCPv6Client {
       guard !lease.addresses.isEmpty else {
         if let old = self.lease { actions.append(.lost(old.addresses.map(\.address), .changed(to: others))) }
         state = .soliciting
-        startOver(after: .seconds(1), at: now, &actions)
+        startOver(after: restAfterRefusal(), at: now, &actions)
         return
       }
       settle(lease, &actions)
@@ -152,7 +152,7 @@ extension DHCPv6Client {
       new.addresses.removeAll { !pinned.contains($0.address) }
       settle(new, &actions)
     } else if lease?.addresses.isEmpty == true {
-      startOver(after: .seconds(1), at: now, &actions)
+      startOver(after: restAfterRefusal(), at: now, &actions)
     }
     // Otherwise nothing was extended: it is asked on.
   }

@@ -52,6 +52,7 @@ extension DHCPv6Client {
   }
 
   mutating func request(_ addresses: [IPv6Address], from server: DUID, at now: Duration) {
+    requested = DHCPv6Offer(serverID: server, preference: 0, addresses: addresses)
     begin(.request, .requesting, options: [.serverID(server)] + asking(for: addresses), at: now)
   }
 
@@ -68,7 +69,7 @@ extension DHCPv6Client {
       state = .finished
       exchange = nil
       actions.append(.finished)
-    case .declining: actions += solicit(at: now)
+    case .declining: afterDeclining(at: now, &actions)
     default: break
     }
   }
@@ -76,10 +77,27 @@ extension DHCPv6Client {
   /// The server that was asked gives no address: the next best offer, or all over again.
   mutating func tryElsewhere(at now: Duration, _ actions: inout [Action]) {
     if offers.isEmpty {
-      actions += solicit(at: now, after: .seconds(1))
+      actions += solicit(at: now, after: restAfterRefusal())
     } else {
       requestBest(at: now)
       actions += advance(to: now)
+    }
+  }
+
+  /// How long to leave a server alone that has refused: longer each time.
+  mutating func restAfterRefusal() -> Duration {
+    refusals += 1
+    return min(.seconds(1) * (1 << min(refusals - 1, 16)), solicitMaximum)
+  }
+
+  /// An address is declined; those that came with it are given back, then others are looked for.
+  mutating func afterDeclining(at now: Duration, _ actions: inout [Action]) {
+    if let others = declined {
+      declined = nil
+      giveBack(.release, .declining, others.addresses, to: others.serverID, at: now)
+      actions += advance(to: now)
+    } else {
+      actions += solicit(at: now)
     }
   }
 
@@ -99,6 +117,8 @@ extension DHCPv6Client {
     self.lease = lease
     if pinned.isEmpty { pinned = lease.addresses.map(\.address) }
     candidate = nil
+    requested = nil
+    refusals = 0
     state = .bound
     exchange = nil
     offers = []

@@ -119,6 +119,12 @@ public struct DHCPv6Client: Sendable {
   /// What is probed for.
   var candidate: DHCPv6Lease?
   var probingEnds = Duration.zero
+  /// What a server was asked for that has not answered yet: it may have given it.
+  var requested: DHCPv6Offer?
+  /// What came with an address that had to be declined.
+  var declined: DHCPv6Offer?
+  /// How often servers have refused since there was a lease.
+  var refusals = 0
   var nextProbe: Duration?
   var random: DHCPv6Random
 
@@ -164,6 +170,7 @@ public struct DHCPv6Client: Sendable {
   public mutating func start(at now: Duration, wishing wishes: [IPv6Address] = []) -> [Action] {
     self.wishes = wishes
     lease = nil
+    refusals = 0
     return solicit(at: now)
   }
 
@@ -221,10 +228,14 @@ public struct DHCPv6Client: Sendable {
 
   /// Gives the addresses back. The caller takes them from the interface before it sends.
   public mutating func release(at now: Duration) -> [Action] {
-    let lease = lease ?? candidate
+    var given = declined ?? (state == .requesting ? requested : nil)
+    if let lease = lease ?? candidate {
+      given = DHCPv6Offer(
+        serverID: lease.serverID, preference: 0, addresses: lease.addresses.map(\.address))
+    }
     stop()
-    guard let lease else { return [.finished] }
-    giveBack(.release, .releasing, lease.addresses.map(\.address), to: lease.serverID, at: now)
+    guard let given else { return [.finished] }
+    giveBack(.release, .releasing, given.addresses, to: given.serverID, at: now)
     return advance(to: now)
   }
 
@@ -237,6 +248,11 @@ public struct DHCPv6Client: Sendable {
     transcript.note(.inUse(address))
     self.candidate = nil
     wishes = []
+    // They are of no use: the next answer brings others together with them, or the same again.
+    let others = candidate.addresses.map(\.address).filter { $0 != address }
+    if !others.isEmpty {
+      declined = DHCPv6Offer(serverID: candidate.serverID, preference: 0, addresses: others)
+    }
     giveBack(.decline, .declining, [address], to: candidate.serverID, at: now)
     return advance(to: now)
   }
@@ -248,9 +264,11 @@ public struct DHCPv6Client: Sendable {
     lease = nil
     candidate = nil
     offers = []
+    requested = nil
+    declined = nil
   }
 
-  private mutating func giveBack(
+  mutating func giveBack(
     _ kind: DHCPv6Message.Kind, _ state: State, _ addresses: [IPv6Address], to server: DUID, at now: Duration
   ) {
     begin(kind, state, options: [.serverID(server), association(addresses)], at: now)

@@ -57,6 +57,9 @@ public struct DHCPv6Lease: Hashable, Sendable {
     return latest
   }
 
+  /// The least that T1 and T2 are, whatever a server says.
+  static let shortestTime = Duration.seconds(1)
+
   /// The earliest end of an address; nil if none ends.
   var nextExpiry: Duration? { addresses.compactMap(\.validUntil).min() }
 
@@ -83,8 +86,9 @@ public struct DHCPv6Lease: Hashable, Sendable {
     domainSearch = answer.domainSearch
 
     let (renew, rebind) = association.times(shortest: given.map(\.lifetimeForTimes).min())
-    renewAt = renew.map { now + $0 }
-    rebindAt = rebind.map { now + $0 }
+    // However short its times are, a server is not asked all the time.
+    renewAt = renew.map { now + max($0, Self.shortestTime) }
+    rebindAt = rebind.map { now + max($0, Self.shortestTime) }
   }
 }
 

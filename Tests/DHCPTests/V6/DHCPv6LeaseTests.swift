@@ -197,7 +197,7 @@ private typealias Fixture = DHCPv6ClientFixture
       (0, 0, 1000, 2000, 500, 800), (0, 400, 1000, 2000, 250, 400), (300, 0, 1000, 2000, 300, 800),
       (900, 0, 1000, 2000, 900, 900), (0, 0, 0, 2000, 1000, 1600),
       (UInt32.max, UInt32.max, UInt32.max, UInt32.max, nil, nil), (0, 0, UInt32.max, UInt32.max, nil, nil),
-      (100, UInt32.max, 1000, 2000, 100, nil),
+      (100, UInt32.max, 1000, 2000, 100, nil), (0, 0, 1, 1, 1, 1), (0, 0, 1, 20, 1, 1),
     ] as [(UInt32, UInt32, UInt32, UInt32, Int?, Int?)])
   func timesLeftToTheClient(
     _ t1: UInt32, _ t2: UInt32, _ preferred: UInt32, _ valid: UInt32, _ renew: Int?, _ rebind: Int?
@@ -328,14 +328,14 @@ private typealias Fixture = DHCPv6ClientFixture
 }
 
 @Suite struct DHCPv6ProbingTests {
-  private func probing() throws -> Fixture {
+  private func probing(_ association: DHCPv6Association = Fixture.given()) throws -> Fixture {
     var fixture = Fixture(probing: .milliseconds(100))
     fixture.start()
     let solicit = try fixture.theMessage(.solicit)
     fixture.receive(Fixture.answer(.advertise, to: solicit))
     let request = try fixture.theMessage(.request)
-    fixture.receive(Fixture.answer(.reply, to: request))
-    #expect(fixture.actions == [.probe([Fixture.address])])
+    fixture.receive(Fixture.answer(.reply, to: request, association: association))
+    #expect(fixture.actions == [.probe(association.addresses.map(\.address))])
     #expect(fixture.client.state == .probing)
     fixture.actions = []
     return fixture
@@ -374,6 +374,26 @@ private typealias Fixture = DHCPv6ClientFixture
     fixture.receive(Fixture.answer(.reply, to: request, association: Fixture.given([Fixture.changed])))
     try fixture.pass(.milliseconds(100))
     #expect(try fixture.bound().addresses.map(\.address) == [Fixture.changed])
+  }
+
+  @Test func givesBackWhatCameWithADeclinedAddress() throws {
+    var fixture = try probing(Fixture.given([Fixture.address, Fixture.changed]))
+    fixture.actions = fixture.client.conflict(over: Fixture.address, at: fixture.now)
+    let decline = try fixture.theMessage(.decline)
+    #expect(decline.association(1)?.addresses.map(\.address) == [Fixture.address])
+    var ended = fixture.client
+    fixture.receive(Fixture.answer(.reply, to: decline, association: nil))
+    let release = try fixture.theMessage(.release)
+    #expect(release.serverID == Fixture.server)
+    #expect(release.association(1)?.addresses.map(\.address) == [Fixture.changed])
+    fixture.receive(Fixture.answer(.reply, to: release, association: nil))
+    _ = try fixture.theMessage(.solicit)
+    #expect(fixture.client.state == .soliciting)
+
+    // Also when that is the end, before the server has answered.
+    fixture.actions = ended.release(at: fixture.now)
+    #expect(
+      try fixture.theMessage(.release).association(1)?.addresses.map(\.address) == [Fixture.changed])
   }
 
   @Test func givesBackWhatItWasAboutToUse() throws {

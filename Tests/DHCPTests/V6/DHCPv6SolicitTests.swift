@@ -259,6 +259,51 @@ private typealias Fixture = DHCPv6ClientFixture
     #expect(record.contains(code == .notOnLink ? "NotOnLink" : "NoAddrsAvail"))
   }
 
+  @Test func aServerThatGoesOnRefusingIsAskedLessAndLess() throws {
+    var fixture = Fixture()
+    fixture.start()
+    func refuse(_ expected: Int) throws {
+      let solicit = try fixture.theMessage(.solicit)
+      fixture.receive(Fixture.answer(.advertise, to: solicit))
+      let request = try fixture.theMessage(.request)
+      fixture.receive(
+        Fixture.answer(.reply, to: request, association: Fixture.refused(.noAddressesAvailable)))
+      #expect(try fixture.wait() == .seconds(expected))
+    }
+    for pause in [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 3600, 3600] { try refuse(pause) }
+    // A lease ends that.
+    let solicit = try fixture.theMessage(.solicit)
+    fixture.receive(Fixture.answer(.advertise, to: solicit))
+    fixture.receive(Fixture.answer(.reply, to: try fixture.theMessage(.request)))
+    try #require(fixture.client.state == .bound)
+    fixture.actions = fixture.client.start(at: fixture.now)
+    try refuse(1)
+  }
+
+  @Test func givesBackWhatAServerMayHaveGivenWhenItEnds() throws {
+    var fixture = Fixture()
+    fixture.start()
+    let solicit = try fixture.theMessage(.solicit)
+    fixture.receive(Fixture.answer(.advertise, to: solicit, from: Fixture.other))
+    _ = try fixture.theMessage(.request)
+    fixture.actions = fixture.client.release(at: fixture.now)
+    let release = try fixture.theMessage(.release)
+    #expect(release.serverID == Fixture.other)
+    #expect(release.association(1)?.addresses.map(\.address) == [Fixture.address])
+    fixture.receive(Fixture.answer(.reply, to: release, from: Fixture.other, association: nil))
+    #expect(fixture.actions == [.finished])
+  }
+
+  @Test func hasNothingToGiveBackOfWhatWasRefused() throws {
+    var fixture = Fixture()
+    fixture.start()
+    let solicit = try fixture.theMessage(.solicit)
+    fixture.receive(Fixture.answer(.advertise, to: solicit))
+    let request = try fixture.theMessage(.request)
+    fixture.receive(Fixture.answer(.reply, to: request, association: Fixture.refused(.noAddressesAvailable)))
+    #expect(fixture.client.release(at: fixture.now) == [.finished])
+  }
+
   @Test func asksTheNextServerAtOnceWhenThereIsOne() throws {
     var fixture = Fixture(selectionTime: .milliseconds(100))
     fixture.start()

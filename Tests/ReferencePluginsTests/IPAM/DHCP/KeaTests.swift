@@ -89,6 +89,45 @@ struct KeaTests {
     }
   }
 
+  @Test func aRenamedInterfaceKeepsItsDHCPv6Lease() throws {
+    try DHCPNetwork.run { host in
+      let server = try DHCPServer(Family.ipv6.server(), on: "srv")
+      try host.startDaemon()
+      try host.makeContainer()
+      let configuration = host.configuration(["ipv6"])
+      _ = try host.add(configuration)
+      try shell("ip -n c1 link set eth0 down; ip -n c1 link set eth0 name net7")
+      try shell(
+        "echo 0 | ip netns exec c1 tee /proc/sys/net/ipv6/conf/net7/accept_dad; ip -n c1 link set net7 up")
+      let renewals = count(Family.ipv6.renewal, in: server.log)
+      try server.waitForLog(Family.ipv6.renewal, count: renewals + 2)
+      try host.succeed(.del, configuration)
+      try server.waitForLog(Family.ipv6.release)
+    }
+  }
+
+  @Test func duplicatesAreLookedForAgainAfterADD() throws {
+    try DHCPNetwork.run { host in
+      let server = try DHCPServer(Family.ipv6.server(valid: 60), on: "srv")
+      try host.startDaemon(timeout: "2s")
+      try host.makeContainer()
+      let configuration = host.configuration(["ipv6"])
+      let setting = "ip netns exec c1 cat /proc/sys/net/ipv6/conf/eth0/accept_dad"
+      let before = try shell(setting)
+      #expect(before.hasPrefix("1"))
+      let result = try host.add(configuration)
+      #expect(try shell(setting) == before)
+      #expect(try host.add(configuration) == result)
+      #expect(try shell(setting) == before)
+      try host.succeed(.del, configuration)
+      // And after one that fails.
+      try server.stop()
+      try shell("ip -n c1 link set eth0 down")
+      #expect(try host.failure(.add, configuration).code == .tryAgainLater)
+      #expect(try shell(setting) == before)
+    }
+  }
+
   @Test(arguments: Family.allCases) func aServerThatGoesCostsTheLeaseInTheEndAndGivesItBackWhenItComes(
     _ family: Family
   ) throws {

@@ -47,22 +47,27 @@ struct AttachedInterface: Sendable, Hashable {
       throw CNIError(
         .invalidConfiguration, "\(name) in the namespace \(path) is no Ethernet interface: DHCP needs one")
     }
-    if families.contains(.ipv6) { try namespace.run(from: home) { prepareIPv6(name) } }
+    let isRunning = link.isUp && (link.operationalState == .up || link.operationalState == .unknown)
+    var suspension: DuplicateDetectionSuspension?
+    if families.contains(.ipv6) {
+      suspension = try namespace.run(from: home) { prepareIPv6(name, isRunning: isRunning) }
+    }
     let interface = AttachedInterface(
       path: path, namespace: try namespace.identity, name: name, index: link.index, mac: mac)
-    if link.isUp, link.operationalState == .up || link.operationalState == .unknown {
-      return (interface, nil)
-    }
+    if isRunning, suspension == nil { return (interface, nil) }
     if !link.isUp { try socket.perform(.changeLink(.index(link.index), LinkChange(isUp: true))) }
-    return (interface, LinkWatch(socket: socket, index: link.index))
+    return (interface, LinkWatch(socket: socket, index: link.index, suspension: suspension))
   }
 
   /// DHCPv6 is spoken from the link-local address, which the kernel makes when the interface goes up, and holds back for a
-  /// second or two if it is to look for duplicates. The plugin that made the interface sets `accept_dad` as it likes
-  /// afterwards. What cannot be set shows when the address is not there.
-  private static func prepareIPv6(_ name: String) {
-    _ = try? Sysctl.ensure("net/ipv6/conf/\(name)/accept_dad", is: "0")
-    _ = try? Sysctl.ensure("net/ipv6/conf/\(name)/disable_ipv6", is: "0")
+  /// second or two if it is to look for duplicates. An interface that has its address, or is getting it, is left as it is.
+  /// What cannot be set shows when the address is not there.
+  private static func prepareIPv6(_ name: String, isRunning: Bool) -> DuplicateDetectionSuspension? {
+    let disabled = "net/ipv6/conf/\(name)/disable_ipv6"
+    if isRunning, (try? Sysctl.read(disabled)) == "0" { return nil }
+    let suspension = DuplicateDetectionSuspension(of: name)
+    _ = try? Sysctl.ensure(disabled, is: "0")
+    return suspension
   }
 
   init(path: String, namespace: NamespaceIdentity, name: String, index: Int32, mac: MACAddress) {
@@ -98,19 +103,27 @@ struct AttachedInterface: Sendable, Hashable {
 }
 
 /// Whether a link that was set up has become so: the kernel works off the carrier event in the background, and what is
-/// sent before is lost without an error.
+/// sent before is lost without an error. Where duplicate address detection is suspended, it is until this is let go of.
 final class LinkWatch {
   private var socket: RouteSocket
   private let index: Int32
+  private let suspension: DuplicateDetectionSuspension?
 
-  init(socket: consuming RouteSocket, index: Int32) {
+  init(socket: consuming RouteSocket, index: Int32, suspension: DuplicateDetectionSuspension?) {
     self.socket = socket
     self.index = index
+    self.suspension = suspension
   }
 
   /// Also true if it cannot be found out.
   var isUp: Bool {
     guard let state = try? socket.link(index: index).operationalState else { return true }
-    return state == .up || state == .unknown
+    guard state == .up || state == .unknown else { return false }
+    return suspension == nil || hasLinkLocalAddress
+  }
+
+  private var hasLinkLocalAddress: Bool {
+    guard let addresses = try? socket.addresses(index: index, family: .ipv6) else { return true }
+    return addresses.contains { $0.prefix.address.isLinkLocal && !$0.flags.contains(.tentative) }
   }
 }

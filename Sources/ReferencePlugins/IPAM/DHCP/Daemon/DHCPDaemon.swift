@@ -245,6 +245,9 @@ final class DHCPDaemon {
       key: key, interface: interface, clientIdentifier: LeasedAttachment.clientIdentifier(key),
       wishes: request.wishes, daemon: self)
     attachments[key] = attachment
+    // Servers know both by the same name: a last word that is said again would be about the new lease.
+    for (former, _) in departing where former.key == key { former.close() }
+    departing.removeAll { $0.attachment.key == key }
     let allowed = surroundings.settings.patience
     attachment.acquire(
       .init(deadline: arrival + allowed, allowed: allowed, finish: finish), after: watch, at: EventLoop.now)

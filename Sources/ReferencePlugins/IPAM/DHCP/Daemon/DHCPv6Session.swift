@@ -15,9 +15,14 @@ final class DHCPv6Session: LeaseSession {
   private var client: DHCPv6Client
   /// When to look again whether the interface can be spoken on; `nil` once the client has started.
   private var startAt: Duration?
+  /// How long to wait before that look.
+  private var pause = DHCPv6Session.firstPause
   private var obstacle: String?
   /// What is kept on disk: also when it is over, because it is asked for again.
   private var lastLease: DHCPv6Lease?
+
+  private static let firstPause = Duration.milliseconds(10)
+  private static let longestPause = Duration.milliseconds(500)
 
   init(
     interface: AttachedInterface, clientID: DUID, surroundings: LeaseSurroundings,
@@ -67,13 +72,14 @@ final class DHCPv6Session: LeaseSession {
     } catch let reason as DHCPv6Sockets.NotReady {
       // The kernel gives it the address in the background, once there is a carrier.
       obstacle = reason.description
-      startAt = now + .milliseconds(10)
+      startAt = now + pause
+      pause = min(pause * 2, Self.longestPause)
     }
   }
 
   func advance(to now: Duration) {
     if startAt != nil {
-      do { try begin(at: now) } catch { fail(error) }
+      do { try begin(at: now) } catch { end("\(error)") }
     } else {
       perform(client.advance(to: now))
     }

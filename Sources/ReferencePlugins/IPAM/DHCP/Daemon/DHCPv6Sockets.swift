@@ -1,4 +1,5 @@
 import CLinux
+import CNI
 import DHCP
 import Glibc
 import LinuxNetworking
@@ -38,13 +39,13 @@ final class DHCPv6Sockets {
 
   /// Opens what messages are sent and received with.
   ///
-  /// - Throws: ``NotReady`` while the interface has no link-local address to speak from;
-  ///   ``AttachedInterface/Gone``; `Errno`.
+  /// - Throws: ``NotReady`` while the interface has no link-local address to speak from; `CNIError` if it will not get
+  ///   one; ``AttachedInterface/Gone``; `Errno`.
   func open() throws {
     if datagrams != nil { return }
     let socket = try interface.enter(from: NetworkNamespace.current()) {
       let address = try linkLocalAddress()
-      return clinux_dhcp6_udp_socket(interface.name, interface.index, address.bytes)
+      return clinux_dhcp6_udp_socket(interface.index, address.bytes)
     }
     guard socket >= 0 else { throw Errno(rawValue: errno) }
     datagrams = socket
@@ -60,6 +61,7 @@ final class DHCPv6Sockets {
       return usable.prefix.address.ipv6!
     }
     guard let address = addresses.first else {
+      try requireIPv6()
       throw NotReady(
         description: "\(interface.name) has no link-local IPv6 address; net.ipv6.conf.\(interface.name)."
           + "disable_ipv6 and addr_gen_mode have to be 0")
@@ -68,6 +70,24 @@ final class DHCPv6Sockets {
       description: address.flags.contains(.dadFailed)
         ? "another host has the link-local address \(address.prefix.address) of \(interface.name), too"
         : "the link-local address \(address.prefix.address) of \(interface.name) is not usable yet")
+  }
+
+  /// Nothing is to be waited for where the kernel makes no IPv6 addresses at all.
+  private func requireIPv6() throws(CNIError) {
+    let setting = "net/ipv6/conf/\(interface.name)/disable_ipv6"
+    do throws(FileError) {
+      guard try Sysctl.read(setting) != "0" else { return }
+    } catch {
+      // It may have another name by now. The loopback interface has IPv6 wherever the kernel has.
+      guard error.errno == .noSuchFileOrDirectory else { return }
+      if (try? Sysctl.read("net/ipv6/conf/lo/disable_ipv6")) != nil { return }
+      throw CNIError(
+        .invalidEnvironment, "the kernel has no IPv6, which DHCPv6 is spoken by",
+        details: "start it without ipv6.disable=1, or leave ipv6 out of families")
+    }
+    throw CNIError(
+      .invalidEnvironment, "IPv6 is switched off on \(interface.name), and cannot be switched on",
+      details: "\(setting) is not 0 and not writable: make it so, or leave ipv6 out of families")
   }
 
   /// Sends a message to all servers and relay agents of the link.
@@ -84,7 +104,7 @@ final class DHCPv6Sockets {
   func solicit(_ address: IPv6Address) throws {
     if neighbours == nil {
       let socket = try interface.enter(from: NetworkNamespace.current()) {
-        clinux_neighbour_socket(interface.name)
+        clinux_neighbour_socket(interface.index)
       }
       guard socket >= 0 else { throw Errno(rawValue: errno) }
       neighbours = socket
