@@ -105,12 +105,15 @@ struct TestHost {
     }
   }
 
-  /// All that plugins may leave behind: links, addresses, routes, rules and leases.
+  /// All that plugins may leave behind: links, addresses, routes, rules and leases. Without what settles at a moment of its
+  /// own: carriers, duplicate address detection, and the routes that follow from them.
   func snapshot() throws -> String {
     let kernel = try shell(
       """
-      ip -o link | sed 's/qdisc.*//'; ip -o addr | grep -v fe80: ; ip -4 route show table all; ip -6 route show table all | grep -v fe80
-      nft list ruleset; for n in $(ip netns list | cut -d' ' -f1 | sort); do echo "container $n"; ip -n $n -o link | sed 's/qdisc.*//'; done
+      settled() { sed -E 's/qdisc.*//; s/NO-CARRIER,//; s/,LOWER_UP//; s/ (linkdown|dead|tentative)//g'; }
+      ip -o link | settled; ip -o addr | grep -v fe80: | settled; ip -4 route show table all | settled
+      ip -6 route show table all | grep -v 'fe80\\|ff00::/8' | settled; nft list ruleset
+      for n in $(ip netns list | cut -d' ' -f1 | sort); do echo "container $n"; ip -n $n -o link | settled; done
       """)
     let leases = try shell(
       "cd '\(dataDirectory)'; find . -type f ! -name lock ! -name 'last_reserved_ip*' ! -path './.*' -exec sh -c 'echo {}; cat {}' ';'"
