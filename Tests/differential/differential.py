@@ -326,6 +326,9 @@ class Possible:
         for side in (self.go, self.ours):
             if not Path(side.directory, scenario.plugin).exists():
                 return f"{side.name} has no {scenario.plugin}"
+        # The name of a key is in the executable, as part of its type.
+        if scenario.key and scenario.key.encode() not in Path(self.go.directory, scenario.plugin).read_bytes():
+            return f"go has no {scenario.key}"
         return None
 
 

@@ -55,7 +55,8 @@ DIFFERENCES = [
     Difference(
         "Devices of the host (host-device)",
         lambda place, go, ours: place.scenario.startswith("host-device") and (
-            place.path.endswith("/altnames") and go == "(absent)" or place.path.endswith("/arp_notify")
+            place.mode == "protocol" and place.phase.startswith("DEL") and accepts(place, go, ours)
+            or place.path.endswith("/altnames") and go == "(absent)" or place.path.endswith("/arp_notify")
             or place.phase.lower() == "after del" and place.path.endswith("/dev0/ifalias") and ours == "(absent)")),
     Difference(
         "tap",

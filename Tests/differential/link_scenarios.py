@@ -48,7 +48,8 @@ def masters(type, **keys):
         (", static", plugin(**standing(type, ipam=STATIC, **keys)), {}),
         (", mtu", plugin(**standing(type, mtu=1400, **keys)), {}),
         (", two containers", plugin(**standing(type, **keys)), {"containers": 1 if type == "vlan" else 2}),
-        (", in the container", plugin(**standing(type, linkInContainer=True, **keys)), {"prepare": INNER_MASTER}),
+        (", in the container", plugin(**standing(type, linkInContainer=True, **keys)),
+         {"prepare": INNER_MASTER, "key": "linkInContainer"}),
         (", another interface name", plugin(**standing(type, **keys)), {"interface": "net1"}),
     ]  # fmt: skip
     if type != "vlan":  # Go's asks for a master.

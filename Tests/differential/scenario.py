@@ -24,6 +24,7 @@ class Scenario:
     world: bool = False  # is the outside reached, and what does it see?
     keep_macs: tuple = ()
     needs: tuple = ()  # link kinds that the kernel must have
+    key: Optional[str] = None  # a key that older Go plugins do not know
 
     @property
     def plugin(self):
