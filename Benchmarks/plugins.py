@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Optional
 
+from throwaway import kernel_has
+
 VERSION = "1.0.0"
 LEAST = 1.5
 
@@ -45,17 +47,6 @@ ROWS = [
     Row("dummy", lambda side: {}, kind="dummy"),
     Row("tap", lambda side: {}),
 ]  # fmt: skip
-
-
-def kernel_has(kind):
-    """Asked in namespaces of the benchmark's own."""
-    subprocess.run(["ip", "link", "add", "probe0", "type", "veth", "peer", "name", "probe1"], check=True)
-    identifier = ["id", "1"] if kind == "vlan" else []
-    process = subprocess.run(
-        ["ip", "link", "add", "probe2", "link", "probe0", "type", kind, *identifier], capture_output=True)
-    for link in ("probe2", "probe0"):
-        subprocess.run(["ip", "link", "delete", link], capture_output=True)
-    return b"Unknown device type" not in process.stderr and b"not supported" not in process.stderr
 
 
 def ip(script, side):

@@ -20,22 +20,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-ENTERED = "LINK_ORDER_NAMESPACES"
+import throwaway
+
 WORK = Path("/run/link-order")
 NAMESPACE = "/run/netns/container"
 VERSION = "1.1.0"
 
 
 def enter_private_namespaces():
-    if os.environ.get(ENTERED) != "1":
-        os.environ[ENTERED] = "1"
-        os.execvp(
-            "unshare",
-            ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc",
-             sys.executable, *sys.argv],
-        )
-    for directory in ("/run", "/var/lib/cni" if os.path.isdir("/var/lib/cni") else "/var/lib"):
-        subprocess.run(["mount", "-t", "tmpfs", "none", directory], check=True)
+    throwaway.enter_private_namespaces()
     WORK.mkdir()
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     subprocess.run(["ip", "netns", "add", "container"], check=True)

@@ -17,7 +17,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-ENTERED = "DHCP_NAMESPACES"
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "Scripts"))
+
+from throwaway import Tally, enter_private_namespaces  # noqa: E402
+
 STATE = Path("/run/state")
 LEASES = Path("/run/dnsmasq.leases")
 SERVER_LOG = Path("/run/dnsmasq.log")
@@ -27,16 +30,8 @@ PLUGINS = "/run/plugins"
 RENEWAL, REBINDING = 8, 60
 CONFIGURATION = {
     "cniVersion": "1.1.0", "name": "lan", "type": "bridge", "bridge": "cni0", "ipam": {"type": "dhcp"}}  # fmt: skip
-passed = failed = 0
-
-
-def expect(what, condition, found=""):
-    global passed, failed
-    if condition:
-        passed += 1
-    else:
-        failed += 1
-        print(f"FAILED: {what}: {found}")
+tally = Tally()
+expect = tally.expect
 
 
 def run(*command):
@@ -96,15 +91,9 @@ def log_lines(kind, since=0):
 def main():
     executable = os.path.realpath(sys.argv[1] if len(sys.argv) > 1 else os.environ.get("PRODUCT", ".build/install/cni"))
     count = int(sys.argv[2]) if len(sys.argv) > 2 else 100
-    if os.environ.get(ENTERED) != "1":
-        os.environ[ENTERED] = "1"
-        os.execvp(
-            "unshare",
-            ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc",
-             sys.executable, __file__, executable, str(count)],
-        )
+    sys.argv[1:] = [executable, str(count)]
+    enter_private_namespaces()
     os.environ["PATH"] = "/usr/sbin:/sbin:/usr/bin:/bin:" + os.environ.get("PATH", "")
-    run("mount", "-t", "tmpfs", "none", "/run")
     os.makedirs(PLUGINS)
     os.makedirs("/run/cni")
     for name in ("bridge", "dhcp"):
@@ -211,8 +200,7 @@ def main():
     daemon.wait(timeout=20)
     server.terminate()
     server.wait(timeout=20)
-    print(f"{passed} passed, {failed} failed")
-    return 1 if failed else 0
+    return tally.close()
 
 
 if __name__ == "__main__":

@@ -13,7 +13,10 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-ENTERED = "STORM_NAMESPACES"
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "Scripts"))
+
+from throwaway import Tally, enter_private_namespaces  # noqa: E402
+
 IN_FLIGHT = 50
 NETWORK = {
     "cniVersion": "1.0.0", "name": "storm",
@@ -22,16 +25,8 @@ NETWORK = {
         "ipam": {"type": "host-local", "subnet": "10.22.0.0/16", "routes": [{"dst": "0.0.0.0/0"}]},
     }],
 }  # fmt: skip
-passed = failed = 0
-
-
-def expect(what, condition, found=""):
-    global passed, failed
-    if condition:
-        passed += 1
-    else:
-        failed += 1
-        print(f"FAILED: {what}: {found}")
+tally = Tally()
+expect = tally.expect
 
 
 def output(*command):
@@ -53,15 +48,8 @@ def files():
 def main():
     executable = os.path.realpath(sys.argv[1] if len(sys.argv) > 1 else os.environ.get("PRODUCT", ".build/install/cni"))
     count = int(sys.argv[2]) if len(sys.argv) > 2 else 200
-    if os.environ.get(ENTERED) != "1":
-        os.environ[ENTERED] = "1"
-        os.execvp(
-            "unshare",
-            ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc",
-             sys.executable, __file__, executable, str(count)],
-        )
-    for directory in ("/run", "/var/lib/cni" if os.path.isdir("/var/lib/cni") else "/var/lib"):
-        subprocess.run(["mount", "-t", "tmpfs", "none", directory], check=True)
+    sys.argv[1:] = [executable, str(count)]
+    enter_private_namespaces()
     os.mkdir("/run/net.d")
     Path("/run/net.d/10-storm.conflist").write_text(json.dumps(NETWORK))
     os.symlink(executable, "/run/cnitool")
@@ -98,8 +86,7 @@ def main():
     expect("no rule left", not rules, rules[:5])
     expect("the bridge's MAC address is as it was", {link["address"] for link in links("bridge")} <= macs, macs)
 
-    print(f"{passed} passed, {failed} failed")
-    sys.exit(1 if failed or not passed else 0)
+    sys.exit(tally.close())
 
 
 if __name__ == "__main__":

@@ -10,26 +10,21 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "Scripts"))
+
+import throwaway  # noqa: E402
+from throwaway import kernel_has  # noqa: E402, F401 (for those who import this one)
+
 LIBC = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNET = 0x40000000
 CLONE_NEWNS = 0x00020000
 NAMESPACES = Path("/run/netns")
 STATE = ("/run/netns", "/run/cni", "/var/lib/cni")
-ENTERED = "DIFFERENTIAL_NAMESPACES"
 
 
 def enter_private_namespaces():
-    """Starts this program again inside mount, network and process namespaces that end with it, however it ends."""
-    if os.environ.get(ENTERED) != "1":
-        os.environ[ENTERED] = "1"
-        os.execvp(
-            "unshare",
-            ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc",
-             sys.executable, *sys.argv],
-        )
-    # /var/lib/cni need not exist on the machine, and must not exist because of us: cover what is above it.
-    for directory in ("/run", "/var/lib/cni" if os.path.isdir("/var/lib/cni") else "/var/lib"):
-        subprocess.run(["mount", "-t", "tmpfs", "none", directory], check=True)
+    """Starts this program again on a throw-away host, which has the directories of state."""
+    throwaway.enter_private_namespaces()
     for directory in STATE:
         Path(directory).mkdir(exist_ok=True)
 
@@ -64,17 +59,6 @@ def ip(*arguments):
     process = subprocess.run(["ip", *arguments], capture_output=True)
     if process.returncode != 0:
         raise OSError(f"ip {' '.join(arguments)}: {process.stderr.decode().strip()}")
-
-
-def kernel_has(kind):
-    """Whether the kernel makes links of that kind. Called in namespaces of our own."""
-    subprocess.run(["ip", "link", "add", "probe0", "type", "veth", "peer", "name", "probe1"], check=True)
-    identifier = ["id", "1"] if kind == "vlan" else []
-    process = subprocess.run(
-        ["ip", "link", "add", "probe2", "link", "probe0", "type", kind, *identifier], capture_output=True)
-    for link in ("probe2", "probe0"):
-        subprocess.run(["ip", "link", "delete", link], capture_output=True)
-    return b"Unknown device type" not in process.stderr and b"not supported" not in process.stderr
 
 
 class Answer:
