@@ -71,7 +71,11 @@ let package = Package(
     .testTarget(name: "DHCPTests", dependencies: ["DHCP", "NetworkAddresses"]),
     .testTarget(name: "CNIExecutionTests", dependencies: ["CNIExecution", "CNI", "TestSupport"]),
     .testTarget(
-      name: "CNIPluginKitTests", dependencies: ["CNIPluginKit", "CNIExecution", "CNI", "LinuxNetworking"]),
+      name: "CNIPluginKitTests",
+      dependencies: [
+        "CNIPluginKit", "CNIExecution", "CNI", "LinuxNetworking", "Netlink", "NetworkAddresses",
+        "TestSupport",
+      ]),
     .testTarget(
       name: "CNIRuntimeTests", dependencies: ["CNIRuntime", "CNIExecution", "CNI", "TestSupport"]),
     .testTarget(

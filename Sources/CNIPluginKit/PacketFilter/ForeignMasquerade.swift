@@ -27,23 +27,22 @@ struct ForeignMasquerade {
   // MARK: Installing, in the iptables form
 
   func installIPTables(_ prefixes: [IPPrefix]) throws {
-    // What iptables takes for a quote within quotes.
-    let comment = "name: \\\"\(network)\\\" id: \\\"\(attachment.containerID)\\\""
+    let comment = IPTablesBatch.quoted("name: \"\(network)\" id: \"\(attachment.containerID)\"")
     for family in [AddressFamily.ipv4, .ipv6] {
       let own = prefixes.filter { $0.family == family }
       if own.isEmpty { continue }
       let multicast = family == .ipv4 ? "224.0.0.0/4" : "ff00::/8"
-      var rules = IPTables.Rules(table: "nat")
-      rules.makeChain(chainName)
+      let remark = "-m comment --comment \(comment)"
+      var batch = IPTablesBatch()
+      batch.createOrEmpty(chainName, in: .nat)
       for prefix in own {
-        rules.append("-A \(chainName) -d \(prefix.network) -m comment --comment \"\(comment)\" -j ACCEPT")
+        batch.append("-d \(prefix.network) \(remark) -j ACCEPT", to: chainName, of: .nat)
       }
-      rules.append("-A \(chainName) ! -d \(multicast) -m comment --comment \"\(comment)\" -j MASQUERADE")
+      batch.append("! -d \(multicast) \(remark) -j MASQUERADE", to: chainName, of: .nat)
       for prefix in own {
-        rules.append(
-          "-A POSTROUTING -s \(prefix.address) -m comment --comment \"\(comment)\" -j \(chainName)")
+        batch.append("-s \(prefix.address) \(remark) -j \(chainName)", to: Self.postrouting, of: .nat)
       }
-      try IPTables(family).restore(rules)
+      try IPTables(family).restore(batch, form: IPTablesTable(.nat, family).formForNewRules())
     }
   }
 
@@ -57,7 +56,7 @@ struct ForeignMasquerade {
   }
 
   func isPresentInLegacyTable(_ family: AddressFamily) -> Bool {
-    IPTables(family).legacyTable("nat", contains: chainName)
+    IPTables(family).legacyTable(.nat, contains: chainName)
   }
 
   private static let pluginChain = Chain(Table(.inet, "cni_plugins_masquerade"), "masq_checks")
@@ -94,7 +93,7 @@ struct ForeignMasquerade {
   /// Removes the chain of iptables-legacy, which works in a kernel without nf_tables, too.
   func removeLegacy() throws {
     for family in [AddressFamily.ipv4, .ipv6] where isPresentInLegacyTable(family) {
-      try IPTables(family).removeLegacyChain(chainName, table: "nat")
+      try IPTables(family).removeLegacyChain(chainName, table: .nat)
     }
   }
 

@@ -40,6 +40,31 @@ extension NetfilterSocket {
     return messages.lazy.compactMap(Chain.init).first ?? chain
   }
 
+  /// One chain; nil if it or its table is not there.
+  public mutating func chainIfPresent(
+    _ name: String, in table: Table
+  ) throws(NetlinkError) -> Chain? {
+    do { return try chain(name, in: table) } catch  where error.isNotFound { return nil }
+  }
+
+  /// The first rules of a chain, as many as the kernel puts into one datagram, and whether that is all of them. The
+  /// socket ends with this.
+  public consuming func firstRules(
+    in chain: Chain
+  ) throws(NetlinkError) -> (rules: [Rule], isWhole: Bool) {
+    let operation = NetlinkOperation("list rules of chain \(chain.reference)")
+    let request = NetlinkRequest(type: NFTMessage.subsystem | 7, flags: .request, operation: operation) {
+      $0.netfilterHeader(chain.table.family.rawValue)
+      $0.attribute(1, string: chain.table.name)
+      $0.attribute(2, string: chain.name)
+    }
+    let beginning = try socket.beginningOfDump(request)
+    let rules = beginning.messages.compactMap(Rule.init).filter {
+      $0.chain.name == chain.name && $0.chain.table.name == chain.table.name
+    }
+    return (rules, beginning.isWhole)
+  }
+
   /// The rules of a chain, in order. None if the chain is not there: the kernel does not tell.
   public mutating func rules(in chain: Chain) throws(NetlinkError) -> [Rule] {
     let operation = NetlinkOperation("list rules of chain \(chain.reference)")
