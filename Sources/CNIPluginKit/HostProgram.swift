@@ -18,9 +18,19 @@ public struct HostProgram: Sendable {
   }
 
   /// Whether it is found in `PATH`.
-  public var isInstalled: Bool {
+  public var isInstalled: Bool { path != nil }
+
+  /// Where it is found.
+  private var path: String? {
     let path = getenv("PATH").map { String(cString: $0) } ?? "/usr/sbin:/usr/bin:/sbin:/bin"
-    return path.split(separator: ":").contains { access("\($0)/\(name)", X_OK) == 0 }
+    return path.split(separator: ":").lazy.map { "\($0)/\(name)" }.first { access($0, X_OK) == 0 }
+  }
+
+  /// The file that it leads to in the end; `nil` if it is not installed.
+  public var file: String? {
+    guard let path, let file = realpath(path, nil) else { return nil }
+    defer { free(file) }
+    return String(cString: file)
   }
 
   /// Runs it to its end with `input` on its standard input.

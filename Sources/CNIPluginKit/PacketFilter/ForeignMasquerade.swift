@@ -42,7 +42,12 @@ struct ForeignMasquerade {
       for prefix in own {
         batch.append("-s \(prefix.address) \(remark) -j \(chainName)", to: Self.postrouting, of: .nat)
       }
-      try IPTables(family).restore(batch, form: IPTablesTable(.nat, family).formForNewRules())
+      let form = try IPTablesTable(.nat, family).formForNewRules()
+      let iptables = IPTables(family)
+      if iptables.writes(form) == .nft {
+        try Masquerade.ifAvailable { try IPTablesSkeleton.make([Self.postrouting], family, &$0) }
+      }
+      try iptables.restore(batch, form: form)
     }
   }
 
@@ -65,29 +70,33 @@ struct ForeignMasquerade {
     do { return try socket.rules(in: pluginChain) } catch  where error.isNotFound { return [] }
   }
 
-  private static func natTable(_ family: AddressFamily) -> Table {
-    Table(family == .ipv4 ? .ip : .ip6, "nat")
-  }
-
   private static func natChain(
     _ name: String, _ family: AddressFamily, _ socket: inout NetfilterSocket
   ) throws(NetlinkError) -> Chain? {
-    do { return try socket.chain(name, in: natTable(family)) } catch  where error.isNotFound { return nil }
+    do { return try socket.chain(name, in: ForeignTables.nat(family)) } catch  where error.isNotFound {
+      return nil
+    }
   }
 
   // MARK: Removing
 
-  /// Removes both forms as far as they are rules of nf_tables. Without one of theirs on the host this is a few
-  /// questions to the kernel, and no process.
+  /// Removes both forms as far as they are rules of nf_tables. Without one of theirs on the host this is one question
+  /// to the kernel, and no process.
   func remove(_ socket: inout NetfilterSocket) throws {
-    try socket.deleteRules(in: Self.pluginChain) { $0.isCommented(prefix: commentPrefix) }
-    for family in [AddressFamily.ipv4, .ipv6] { try removeChain(family, &socket) }
+    let tables = try ForeignTables(&socket)
+    if tables.contains(Self.pluginChain.table) {
+      try socket.deleteRules(in: Self.pluginChain) { $0.isCommented(prefix: commentPrefix) }
+    }
+    let families = tables.natFamilies
+    let chains = try socket.chains(named: families.map { Chain(ForeignTables.nat($0), chainName) })
+    for (family, chain) in zip(families, chains) where chain != nil { try removeChain(family, &socket) }
   }
 
   /// What iptables-nft made: its rules are nf_tables rules, and are removed as such.
   private func removeChain(_ family: AddressFamily, _ socket: inout NetfilterSocket) throws {
-    let table = Self.natTable(family)
+    let table = ForeignTables.nat(family)
     try socket.deleteChain(Chain(table, chainName), jumpsFrom: [Chain(table, Self.postrouting)])
+    try IPTablesSkeleton.removeUnused(family, &socket)
   }
 
   /// Removes the chain of iptables-legacy, which works in a kernel without nf_tables, too.
@@ -112,8 +121,8 @@ struct ForeignMasquerade {
     }
 
     let containers = Set(stale.valid.map(\.containerID))
-    for family in [AddressFamily.ipv4, .ipv6] {
-      let chain = Chain(natTable(family), postrouting)
+    for family in try ForeignTables(&socket).natFamilies {
+      let chain = Chain(ForeignTables.nat(family), postrouting)
       let rules = try Masquerade.absentAsNil { () throws(NetlinkError) in try socket.rules(in: chain) } ?? []
       let beginning = "name: \"\(stale.network)\" id: \""
       for container in Set(rules.compactMap { $0.container(commentedAfter: beginning) })

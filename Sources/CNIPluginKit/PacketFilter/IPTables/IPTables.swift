@@ -39,9 +39,23 @@ public struct IPTables: Sendable {
     LegacyTable(IPTablesTable(table, family))?[chain] != nil
   }
 
+  /// A legacy table, as `iptables-legacy-save` prints it.
+  func saveLegacy(_ table: IPTablesTable.Name) throws(CNIError) -> String {
+    try program("save", .legacy).run(["-t", table.rawValue])
+  }
+
+  /// What the program that `restore` runs for a form writes to, by the file that it leads to; nil if its name does not
+  /// tell, as where a script decides.
+  func writes(_ form: IPTablesTable.Form?) -> IPTablesTable.Form? {
+    guard let file = restoreProgram(form).file else { return nil }
+    let name = file.split(separator: "/").last ?? ""
+    if name.contains("nft") { return .nft }
+    return name.contains("legacy") || name == "xtables-multi" ? .legacy : nil
+  }
+
   /// Removes a chain of a legacy table with every rule that jumps to it.
   func removeLegacyChain(_ chain: String, table: IPTablesTable.Name) throws(CNIError) {
-    let saved = try program("save", .legacy).run(["-t", table.rawValue])
+    let saved = try saveLegacy(table)
     var batch = IPTablesBatch()
     for line in saved.split(separator: "\n") where line.hasPrefix("-A ") && !line.hasPrefix("-A \(chain) ") {
       guard line.split(separator: " ").contains(Substring(chain)) else { continue }

@@ -9,11 +9,29 @@ import SystemPackage
 struct LegacyTable {
   /// Base chains first, in the order of their hooks.
   private(set) var chains: [IPTablesChain] = []
+  /// What else the rules of each chain say, one for one; only if asked for.
+  private(set) var details: [String: [Detail]] = [:]
+
+  /// The parts of a rule that only their extension understands.
+  struct Detail: Equatable {
+    /// `-p`; 0 for any.
+    var transport: UInt8
+    /// Matches, then the target.
+    var extensions: [Extension]
+  }
+
+  /// `struct xt_entry_match`, `struct xt_entry_target`.
+  struct Extension: Equatable {
+    var name: String
+    var revision: UInt8
+    /// Its own structure.
+    var info: [UInt8]
+  }
 
   subscript(name: String) -> IPTablesChain? { chains.first { $0.name == name } }
 
   /// The table of the thread's network namespace; nil if it is not in use, or cannot be read.
-  init?(_ table: IPTablesTable) {
+  init?(_ table: IPTablesTable, withDetails: Bool = false) {
     // Asking for a table that is not in use would make it.
     let names = table.family == .ipv4 ? "ip_tables_names" : "ip6_tables_names"
     guard let used = try? StateFile.readIfPresent("/proc/thread-self/net/" + names),
@@ -29,7 +47,7 @@ struct LegacyTable {
     for _ in 0..<100 {
       switch Self.read(table, socket) {
       case .success(let (information, entries)):
-        self.init(table, information: information, entries: entries)
+        self.init(table, information: information, entries: entries, withDetails: withDetails)
         return
       case .failure(.resourceTemporarilyUnavailable): continue
       case .failure: return nil
@@ -65,7 +83,7 @@ struct LegacyTable {
   }
 
   /// Reads what the two calls gave.
-  init(_ table: IPTablesTable, information: [UInt8], entries: [UInt8]) {
+  init(_ table: IPTablesTable, information: [UInt8], entries: [UInt8], withDetails: Bool = false) {
     let layout = EntryLayout(table.family)
     var heads: [UInt32: String] = [:]
     let hooks = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"]
@@ -98,6 +116,9 @@ struct LegacyTable {
           finish(&current, dropsLast: false)
         } else {
           current?.rules.append(rule)
+          if withDetails, let name = current?.name {
+            details[name, default: []].append(layout.detail(entries, at: offset))
+          }
         }
       }
       offset = next
@@ -106,7 +127,10 @@ struct LegacyTable {
 
   private mutating func finish(_ chain: inout IPTablesChain?, dropsLast: Bool) {
     guard var whole = chain else { return }
-    if dropsLast, !whole.rules.isEmpty { whole.rules.removeLast() }
+    if dropsLast, !whole.rules.isEmpty {
+      whole.rules.removeLast()
+      if details[whole.name]?.isEmpty == false { details[whole.name]!.removeLast() }
+    }
     chains.append(whole)
     chain = nil
   }
@@ -191,6 +215,23 @@ private struct EntryLayout {
       match += size
     }
     return rule
+  }
+
+  func detail(_ bytes: [UInt8], at offset: Int) -> LegacyTable.Detail {
+    var extensions: [LegacyTable.Extension] = []
+    var place = offset + elements
+    let target = offset + targetOffset(bytes, offset)
+    while place + 32 <= offset + Int(bytes.short(at: offset + offsets + 2)) {
+      let size = Int(bytes.short(at: place))
+      guard size >= 32, place + size <= bytes.count else { break }
+      extensions.append(
+        .init(
+          name: bytes.text(at: place + 2, limit: 29), revision: bytes[place + 31],
+          info: Array(bytes[(place + 32)..<(place + size)])))
+      if place == target { break }
+      place += size
+    }
+    return .init(transport: bytes[offset + 4 * width + 64], extensions: extensions)
   }
 
   /// `struct xt_entry_target`: its size, a name of 29 bytes, a revision. Without a name it is a verdict, or the place
