@@ -54,6 +54,9 @@ public struct Owner: Hashable, Sendable, CustomStringConvertible {
     return String(text.prefix(limit - 17)) + "~" + FNV.hexadecimal(text)
   }
 
+  /// What the comment of an nf_tables rule or element has room for, in bytes: nft takes no longer one back.
+  public static let commentLimit = 127
+
   /// Whether a mark read back from the kernel, possibly a shortened one, is this owner's.
   public func owns(_ text: String, limit: Int) -> Bool { text == mark(limit: limit) }
 

@@ -45,7 +45,7 @@ struct ForeignMasquerade {
       let form = try IPTablesTable(.nat, family).formForNewRules()
       let iptables = IPTables(family)
       if iptables.writes(form) == .nft {
-        try Masquerade.ifAvailable { try IPTablesSkeleton.make([Self.postrouting], family, &$0) }
+        try PacketFilter.ifAvailable { try IPTablesSkeleton.make([Self.postrouting], family, &$0) }
       }
       try iptables.restore(batch, form: form)
     }
@@ -123,7 +123,8 @@ struct ForeignMasquerade {
     let containers = Set(stale.valid.map(\.containerID))
     for family in try ForeignTables(&socket).natFamilies {
       let chain = Chain(ForeignTables.nat(family), postrouting)
-      let rules = try Masquerade.absentAsNil { () throws(NetlinkError) in try socket.rules(in: chain) } ?? []
+      let rules =
+        try PacketFilter.absentAsNil { () throws(NetlinkError) in try socket.rules(in: chain) } ?? []
       let beginning = "name: \"\(stale.network)\" id: \""
       for container in Set(rules.compactMap { $0.container(commentedAfter: beginning) })
       where !containers.contains(container) {

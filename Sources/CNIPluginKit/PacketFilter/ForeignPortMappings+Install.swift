@@ -36,7 +36,7 @@ extension ForeignPortMappings {
         seen = try look(variants[0], address.family, settings)
       }
       if written == .nft {
-        try Masquerade.ifAvailable { try IPTablesSkeleton.make(settings.callers, address.family, &$0) }
+        try PacketFilter.ifAvailable { try IPTablesSkeleton.make(settings.callers, address.family, &$0) }
       }
       var batch = IPTablesBatch()
       for line in Self.commonRules(settings, unless: seen.common) + needed { batch.add(line, to: .nat) }
@@ -73,7 +73,7 @@ extension ForeignPortMappings {
     var generation: UInt32 = 0
     switch variant {
     case .nft:
-      try Masquerade.ifAvailable { generation = try $0.generation() }
+      try PacketFilter.ifAvailable { generation = try $0.generation() }
       rules = try nftRules(family, of: Self.common.map(\.name).filter { $0 != Self.entrance })
     case .legacy: rules = NATRules(legacy: family)
     }
@@ -88,7 +88,7 @@ extension ForeignPortMappings {
   /// there, but without their rules unless named.
   private func nftRules(_ family: AddressFamily, of names: [String]) throws -> NATRules {
     var result: NATRules = [:]
-    try Masquerade.ifAvailable { socket in
+    try PacketFilter.ifAvailable { socket in
       let table = ForeignTables.nat(family)
       let builtIn = ["PREROUTING", "OUTPUT", "POSTROUTING"]
       let wanted = builtIn + Self.common.map(\.name) + [chainName]
@@ -117,7 +117,7 @@ extension ForeignPortMappings {
           port: mapping.containerPort))
     }
     var isPresent = false
-    try Masquerade.ifAvailable { isPresent = try isInHostPortTable(wanted, family, &$0) }
+    try PacketFilter.ifAvailable { isPresent = try isInHostPortTable(wanted, family, &$0) }
     if isPresent { return true }
     if holds(try nftRules(family, of: Self.common.map(\.name) + [chainName]), wanted, mappings, settings) {
       return true
@@ -142,7 +142,7 @@ extension ForeignPortMappings {
     _ wanted: Set<NATRule.Translation>, _ family: AddressFamily, _ socket: inout NetfilterSocket
   ) throws(NetlinkError) -> Bool {
     let table = Self.hostPortTable(family)
-    let rules = try Masquerade.absentAsNil { () throws(NetlinkError) in try socket.rules(in: table) } ?? []
+    let rules = try PacketFilter.absentAsNil { () throws(NetlinkError) in try socket.rules(in: table) } ?? []
     let own = rules.filter { $0.comment == containerID }.compactMap { NATRule($0).translation }
     guard wanted.isSubset(of: own) else { return false }
     return ["prerouting", "output"].allSatisfy { caller in

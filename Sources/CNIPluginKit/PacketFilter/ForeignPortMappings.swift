@@ -70,7 +70,7 @@ public struct ForeignPortMappings: Sendable {
   public func remove() throws {
     var failure: (any Error)?
     do {
-      try Masquerade.ifAvailable { socket in try remove(&socket) }
+      try PacketFilter.ifAvailable { socket in try remove(&socket) }
     } catch { failure = error }
     try removeLegacy()
     if let failure { throw failure }
@@ -90,7 +90,7 @@ public struct ForeignPortMappings: Sendable {
   public static func removeAll(where stale: StaleMarks) throws {
     var failure: (any Error)?
     do {
-      try Masquerade.ifAvailable { socket in try removeAll(where: stale, &socket) }
+      try PacketFilter.ifAvailable { socket in try removeAll(where: stale, &socket) }
     } catch { failure = error }
     try removeAllLegacy(where: stale)
     if let failure { throw failure }

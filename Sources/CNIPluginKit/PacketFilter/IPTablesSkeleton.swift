@@ -47,7 +47,7 @@ enum IPTablesSkeleton {
     let name = ForeignTables.nat(family)
     try socket.commitUnlessBusy { (socket: inout NetfilterSocket) throws(NetlinkError) in
       guard
-        let table = try Masquerade.absentAsNil({ () throws(NetlinkError) in
+        let table = try PacketFilter.absentAsNil({ () throws(NetlinkError) in
           try socket.table(name.family, name.name)
         })
       else { return nil }

@@ -52,7 +52,13 @@ public struct Masquerade: Sendable {
     case .iptables: try ForeignMasquerade(owner).installIPTables(prefixes)
     case .nftables:
       var socket = try NetfilterSocket()
-      for prefix in prefixes { try install(prefix, in: &socket) }
+      var layouts: [String: OwnedTable.Layout] = [:]
+      for prefix in prefixes { layouts[Self.name(prefix)] = Self.layout(prefix) }
+      // An address that is somebody else's was left by an attachment that had it before: the lease says that it is this
+      // one's now.
+      try Self.owned.install(
+        keys.map { .init(Element(key: $0.key), in: $0.set) }, layouts: Array(layouts.values), owner: owner,
+        in: &socket, ifTaken: { _ in .replace })
     }
   }
 
@@ -64,11 +70,11 @@ public struct Masquerade: Sendable {
   public func remove(knowsPrefixes: Bool = true, includingForeign: Bool = true) throws {
     var failure: (any Error)?
     do {
-      try Self.ifAvailable { socket in
+      try PacketFilter.ifAvailable { socket in
         if knowsPrefixes {
-          for prefix in prefixes { try remove(prefix, from: &socket) }
+          if !prefixes.isEmpty { try Self.owned.remove(keys, of: owner, from: &socket) }
         } else {
-          try Self.removeElements(from: &socket) { owner.owns($0, limit: Self.commentLimit) }
+          try Self.owned.removeAll(of: owner, from: &socket)
         }
         if includingForeign { try ForeignMasquerade(owner).remove(&socket) }
       }
@@ -82,7 +88,7 @@ public struct Masquerade: Sendable {
     let foreign = ForeignMasquerade(owner)
     for prefix in prefixes {
       var isPresent = false
-      try Self.ifAvailable { socket in
+      try PacketFilter.ifAvailable { socket in
         isPresent = try isMasqueraded(prefix, &socket) || foreign.isPresent(prefix.family, &socket)
       }
       if isPresent || foreign.isPresentInLegacyTable(prefix.family) { continue }
@@ -92,43 +98,17 @@ public struct Masquerade: Sendable {
 
   private func isMasqueraded(_ prefix: IPPrefix, _ socket: inout NetfilterSocket) throws -> Bool {
     guard let element = try socket.element([NFTValue(prefix.address)], of: Self.set(prefix)),
-      owner.owns(element.comment ?? "", limit: Self.commentLimit)
+      owner.owns(element.comment ?? "", limit: Owner.commentLimit)
     else { return false }
     let chain = Self.chain(prefix)
-    return try Self.absentAsNil { () throws(NetlinkError) in try socket.rules(in: chain) }?.count == 1
+    return try PacketFilter.absentAsNil { () throws(NetlinkError) in try socket.rules(in: chain) }?.count == 1
   }
 
   /// Removes the elements of all owners that `isStale` says are so, and what the Go plugins left of the same.
   public static func removeAll(where isStale: StaleMarks) throws {
-    try ifAvailable { socket in
-      try removeElements(from: &socket, where: isStale.contains)
+    try PacketFilter.ifAvailable { socket in
+      try owned.removeAll(from: &socket, where: isStale.contains)
       try ForeignMasquerade.removeAll(where: isStale, &socket)
-    }
-  }
-
-  /// Runs `body`, which looks for rules, or removes them. In a kernel without nf_tables there are none: that must not
-  /// keep an attachment from being removed.
-  static func ifAvailable(_ body: (inout NetfilterSocket) throws -> Void) throws {
-    do {
-      var socket = try NetfilterSocket()
-      try body(&socket)
-    } catch let error as NetlinkError where isMissing(after: error) {
-      return
-    }
-  }
-
-  /// Whether an error means that the kernel has no nf_tables. It has many words for that: no such protocol without
-  /// nfnetlink, and an invalid request where nfnetlink does not know whom to hand it to. So it is asked for the least.
-  private static func isMissing(after error: NetlinkError) -> Bool {
-    switch error.errno {
-    case .protocolNotSupported, .addressFamilyNotSupported: return true
-    case .invalidArgument, .notSupportedOnSocket:
-      do throws(NetlinkError) {
-        var socket = try NetfilterSocket()
-        _ = try socket.generation()
-        return false
-      } catch { return error.errno == .invalidArgument || error.isUnsupported }
-    default: return false
     }
   }
 
@@ -140,19 +120,11 @@ public struct Masquerade: Sendable {
         .notAvailable, "iptables-restore is not installed, and ipMasqBackend asks for it",
         details: "install iptables, or leave ipMasqBackend out: nf_tables needs no program")
     }
-    do {
-      var socket = try NetfilterSocket()
-      _ = try socket.generation()
-    } catch {
-      throw CNIError(
-        .notAvailable, "nf_tables is not usable: \(error)",
-        details: "load the kernel module nf_tables, or set ipMasqBackend to iptables")
-    }
+    try PacketFilter.checkAvailability(otherwise: "set ipMasqBackend to iptables")
   }
 
   // MARK: Layout
 
-  static let commentLimit = 127
   private static let table = Table(.inet, "cni_masquerade")
 
   /// The name of a subnet's set and chain: `net-10.22.0.0-16`, `net-fd00_22__-64` (it takes no colon).
@@ -171,97 +143,29 @@ public struct Masquerade: Sendable {
 
   private static func chain(_ prefix: IPPrefix) -> Chain { chain(name(prefix)) }
 
-  private static func createSubnet(_ prefix: IPPrefix, _ transaction: inout NFTransaction) {
+  private static let owned = OwnedTable(table) { name in
+    // The colons of an IPv6 address have become something else in the name.
+    let key: NFTType = name.utf8.contains(UInt8(ascii: "_")) ? .ipv6Address : .ipv4Address
+    return OwnedTable.Layout(sets: [NFTSet(table, name, key: [key])], chains: [chain(name)])
+  }
+
+  private static func layout(_ prefix: IPPrefix) -> OwnedTable.Layout {
     let set = set(prefix)
     let multicast = IPPrefix(prefix.family == .ipv4 ? "224.0.0.0/4" : "ff00::/8")!
-    transaction.add(table)
-    transaction.create(set)
-    transaction.create(chain(prefix))
-    transaction.add(
-      Rule(
-        in: chain(prefix),
-        [
-          prefix.family == .ipv4 ? .ipSource(in: set) : .ip6Source(in: set),
-          .destination(.notEqual, prefix.network), .destination(.notEqual, multicast), .masquerade,
-        ]))
+    let rule = Rule(
+      in: chain(prefix),
+      [
+        prefix.family == .ipv4 ? .ipSource(in: set) : .ip6Source(in: set),
+        .destination(.notEqual, prefix.network), .destination(.notEqual, multicast), .masquerade,
+      ])
+    return OwnedTable.Layout(sets: [set], chains: [chain(prefix)], rules: [rule])
   }
 
-  // MARK: Steps
-
-  /// Adds one element and whatever of the layout it needs.
-  ///
-  /// What is there is asked first, not found out by failing: the kernel waits for a grace period after every
-  /// transaction that it has to abort.
-  private func install(_ prefix: IPPrefix, in socket: inout NetfilterSocket) throws {
-    let set = Self.set(prefix)
-    let key = NFTValue(prefix.address)
-    let element = Element(key, comment: owner.mark(limit: Self.commentLimit))
-    for attempt in 0..<50 {
-      var transaction = NFTransaction()
-      let present = try Self.absentAsNil { () throws(NetlinkError) in
-        try socket.chain(set.name, in: Self.table)
-      }
-      if present == nil {
-        Self.createSubnet(prefix, &transaction)
-      } else if try socket.element([key], of: set) != nil {
-        // What an attachment left that had the address before: the lease says that it is this one's now.
-        transaction.delete(Element(key), from: set)
-      }
-      transaction.create(element, in: set)
-      // Somebody else may have made, or removed, what this builds on since it was asked for.
-      if try socket.commit(transaction, unless: { ($0.isExists || $0.isNotFound) && attempt < 49 }) { return }
+  /// Each address once.
+  private var keys: [(key: [NFTValue], set: NFTSet)] {
+    var seen: Set<IPPrefix> = []
+    return prefixes.compactMap {
+      seen.insert($0).inserted ? (key: [NFTValue($0.address)], set: Self.set($0)) : nil
     }
-  }
-
-  private func remove(_ prefix: IPPrefix, from socket: inout NetfilterSocket) throws {
-    let set = Self.set(prefix)
-    guard let element = try socket.element([NFTValue(prefix.address)], of: set),
-      owner.owns(element.comment ?? "", limit: Self.commentLimit)
-    else { return }
-    try Self.remove([element], of: set, from: &socket)
-  }
-
-  private static func removeElements(
-    from socket: inout NetfilterSocket, where isMeant: (String) -> Bool
-  ) throws {
-    let sets = try absentAsNil { () throws(NetlinkError) in try socket.sets(in: table) }
-    for set in sets ?? [] {
-      let elements = try absentAsNil { () throws(NetlinkError) in try socket.elements(of: set) }
-      let meant = (elements ?? []).filter { $0.comment.map(isMeant) == true }
-      if !meant.isEmpty { try remove(meant, of: set, from: &socket) }
-    }
-  }
-
-  private static func remove(
-    _ elements: [Element], of set: NFTSet, from socket: inout NetfilterSocket
-  ) throws {
-    var transaction = NFTransaction()
-    transaction.delete(elements, from: set)
-    guard try socket.commit(transaction, unless: \.isNotFound) else { return }
-    guard try absentAsNil({ () throws(NetlinkError) in try NetfilterSocket().isEmpty(set) }) == true else {
-      return
-    }
-    transaction = NFTransaction()
-    transaction.delete(chain(set.name))
-    transaction.delete(set, ifEmpty: true)
-    // An address may have come since; then they stay, and whoever brought it removes them in the end.
-    guard try socket.commit(transaction, unless: { $0.isNotFound || $0.errno == .resourceBusy }) else {
-      return
-    }
-    try removeIfEmpty(table, from: &socket)
-  }
-
-  /// Removes a table without chains, unless something comes into it at the same time.
-  static func removeIfEmpty(_ table: Table, from socket: inout NetfilterSocket) throws(NetlinkError) {
-    guard try absentAsNil({ () throws(NetlinkError) in try socket.chains(in: table) })?.isEmpty == true else {
-      return
-    }
-    var transaction = NFTransaction()
-    transaction.delete(table, ifEmpty: true)
-    _ = try socket.commit(transaction, unless: { $0.isNotFound || $0.errno == .resourceBusy })
-  }
-
-  static func absentAsNil<R>(_ body: () throws(NetlinkError) -> R) throws(NetlinkError) -> R? {
-    do { return try body() } catch  where error.isNotFound { return nil }
   }
 }

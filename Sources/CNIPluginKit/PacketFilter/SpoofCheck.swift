@@ -39,7 +39,7 @@ public struct SpoofCheck: Sendable {
   /// Installs the guard.
   public func install() throws {
     var socket = try NetfilterSocket()
-    let mark = owner.mark(limit: Masquerade.commentLimit)
+    let mark = owner.mark(limit: Owner.commentLimit)
     for attempt in 0..<50 {
       var transaction = NFTransaction()
       if try !Self.exists(Self.prerouting, &socket) {
@@ -69,13 +69,13 @@ public struct SpoofCheck: Sendable {
 
   /// Removes an owner's guard; also the one that the Go plugins made for it.
   public static func remove(_ owner: Owner) throws {
-    try Masquerade.ifAvailable { socket in try remove(owner, &socket) }
+    try PacketFilter.ifAvailable { socket in try remove(owner, &socket) }
   }
 
   private static func remove(_ owner: Owner, _ socket: inout NetfilterSocket) throws {
     for port in owner.linkNames {
       guard let element = try socket.element([.interface(port)], of: guarded),
-        owner.owns(element.comment ?? "", limit: Masquerade.commentLimit)
+        owner.owns(element.comment ?? "", limit: Owner.commentLimit)
       else { continue }
       try removePorts([port], from: &socket)
       break
@@ -85,11 +85,12 @@ public struct SpoofCheck: Sendable {
 
   /// Removes the guards of stale attachments.
   public static func removeAll(where stale: StaleMarks) throws {
-    try Masquerade.ifAvailable { socket in try removeAll(where: stale, &socket) }
+    try PacketFilter.ifAvailable { socket in try removeAll(where: stale, &socket) }
   }
 
   private static func removeAll(where stale: StaleMarks, _ socket: inout NetfilterSocket) throws {
-    let elements = try Masquerade.absentAsNil { () throws(NetlinkError) in try socket.elements(of: guarded) }
+    let elements = try PacketFilter.absentAsNil { () throws(NetlinkError) in try socket.elements(of: guarded)
+    }
     let ports = (elements ?? []).filter { $0.comment.map(stale.contains) == true }.compactMap {
       if case .interface(let port)? = $0.key.first { port } else { nil }
     }
@@ -100,7 +101,7 @@ public struct SpoofCheck: Sendable {
   public static func verify(port: String, owner: Owner) throws {
     var socket = try NetfilterSocket()
     if let element = try socket.element([.interface(port)], of: guarded),
-      owner.owns(element.comment ?? "", limit: Masquerade.commentLimit), try exists(prerouting, &socket)
+      owner.owns(element.comment ?? "", limit: Owner.commentLimit), try exists(prerouting, &socket)
     {
       return
     }
@@ -112,12 +113,12 @@ public struct SpoofCheck: Sendable {
   private static func elements(
     of set: NFTSet, port: String, _ socket: inout NetfilterSocket
   ) throws(NetlinkError) -> [Element] {
-    let elements = try Masquerade.absentAsNil { () throws(NetlinkError) in try socket.elements(of: set) }
+    let elements = try PacketFilter.absentAsNil { () throws(NetlinkError) in try socket.elements(of: set) }
     return (elements ?? []).filter { $0.key.first == .interface(port) }
   }
 
   private static func exists(_ chain: Chain, _ socket: inout NetfilterSocket) throws(NetlinkError) -> Bool {
-    try Masquerade.absentAsNil { () throws(NetlinkError) in try socket.chain(chain.name, in: chain.table) }
+    try PacketFilter.absentAsNil { () throws(NetlinkError) in try socket.chain(chain.name, in: chain.table) }
       != nil
   }
 
@@ -131,7 +132,7 @@ public struct SpoofCheck: Sendable {
     }
     _ = try socket.commit(transaction, unless: \.isNotFound)
     guard
-      try Masquerade.absentAsNil({ () throws(NetlinkError) in try NetfilterSocket().isEmpty(guarded) })
+      try PacketFilter.absentAsNil({ () throws(NetlinkError) in try NetfilterSocket().isEmpty(guarded) })
         == true
     else { return }
     transaction = NFTransaction()
@@ -141,7 +142,7 @@ public struct SpoofCheck: Sendable {
     guard try socket.commit(transaction, unless: { $0.isNotFound || $0.errno == .resourceBusy }) else {
       return
     }
-    try Masquerade.removeIfEmpty(table, from: &socket)
+    try PacketFilter.removeIfEmpty(table, from: &socket)
   }
 
   // MARK: What the Go plugins make

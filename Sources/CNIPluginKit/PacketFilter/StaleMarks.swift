@@ -17,7 +17,7 @@ public struct StaleMarks: Sendable {
       let owner = Owner(
         network: network, containerID: attachment.containerID, interfaceName: attachment.interfaceName)
       // A mark is shortened where it is kept, in one of two lengths.
-      for limit in [OwnedLinks.aliasLimit, Masquerade.commentLimit] { marks.insert(owner.mark(limit: limit)) }
+      for limit in [OwnedLinks.aliasLimit, Owner.commentLimit] { marks.insert(owner.mark(limit: limit)) }
     }
     validMarks = marks
   }

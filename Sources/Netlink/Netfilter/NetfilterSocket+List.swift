@@ -117,12 +117,7 @@ extension NetfilterSocket {
   ///
   /// - Throws: `ENOENT` (`isNotFound`) if the set or its table is not there.
   public consuming func isEmpty(_ set: NFTSet) throws(NetlinkError) -> Bool {
-    let operation = NetlinkOperation("list elements of \(set.kind) \(set.reference)")
-    let request = NetlinkRequest(type: NFTMessage.subsystem | 13, flags: .request, operation: operation) {
-      $0.netfilterHeader(set.table.family.rawValue)
-      set.encodeReference(into: &$0)
-    }
-    return Self.elements(try socket.beginningOfDump(request).messages, set).isEmpty
+    try firstElements(of: set).elements.isEmpty
   }
 
   /// The element with that key, found by the kernel: it costs the same however many there are. Nil if the set

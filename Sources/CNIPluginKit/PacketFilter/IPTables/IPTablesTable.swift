@@ -73,7 +73,7 @@ extension IPTablesTable {
   ///   no rules in them.
   public func formsInUse(chains: [String]? = nil) throws -> Set<Form> {
     var forms: Set<Form> = isLegacyInUse(chains: chains) ? [.legacy] : []
-    try Masquerade.ifAvailable { socket in
+    try PacketFilter.ifAvailable { socket in
       if try isNFTInUse(chains: chains, &socket) { forms.insert(.nft) }
     }
     return forms

@@ -1,0 +1,162 @@
+import CNI
+import Netlink
+
+extension OwnedTable {
+  /// Removes an owner's elements with these keys; what is not there, or is somebody else's, is left alone.
+  ///
+  /// In a table with an index it is also known whether that was all. If not, as after a change of the configuration, the
+  /// rest is looked for.
+  ///
+  /// - Returns: What was removed, without the entry in the index.
+  @discardableResult
+  public func remove(
+    _ keys: [(key: [NFTValue], set: NFTSet)], of owner: Owner, from socket: inout NetfilterSocket
+  ) throws -> [Entry] {
+    let mark = owner.mark(limit: Owner.commentLimit)
+    let asked = keys + (index.map { [(key: indexKey(owner), set: $0)] } ?? [])
+    return try remove(from: &socket) { socket in
+      let view = try socket.look(at: table, elements: asked)
+      var own: [Entry] = []
+      for (key, element) in zip(asked, view.elements) {
+        if let element, element.comment == mark { own.append(Entry(element, in: key.set)) }
+      }
+      // The last of them is the index's.
+      if let last = own.last, last.set.name == index?.name,
+        last.element.data != .value([.mark(UInt32(own.count - 1))])
+      {
+        own = try elements(&socket, where: { $0 == mark })
+      }
+      return Found(entries: own, view: view)
+    }
+  }
+
+  /// Removes all elements of an owner whose keys are not known. Without an index, all elements are looked at.
+  ///
+  /// - Returns: What was removed, without the entry in the index.
+  @discardableResult
+  public func removeAll(of owner: Owner, from socket: inout NetfilterSocket) throws -> [Entry] {
+    if index != nil { return try remove([], of: owner, from: &socket) }
+    let mark = owner.mark(limit: Owner.commentLimit)
+    return try removeAll(from: &socket) { $0 == mark }
+  }
+
+  /// Removes the elements of all owners whose mark is meant. With an index, the other elements are looked at only if
+  /// there is such an owner.
+  ///
+  /// - Returns: What was removed, without the entries in the index.
+  @discardableResult
+  public func removeAll(
+    from socket: inout NetfilterSocket, where isMeant: (_ mark: String) -> Bool
+  ) throws -> [Entry] {
+    if let index {
+      let owners = try PacketFilter.absentAsNil { () throws(NetlinkError) in try socket.elements(of: index) }
+      guard owners?.contains(where: { $0.comment.map(isMeant) == true }) == true else { return [] }
+    }
+    return try remove(from: &socket) { socket in
+      let view = try socket.look(at: table)
+      return Found(entries: try elements(&socket, where: isMeant), view: view)
+    }
+  }
+
+  /// The elements of all sets whose mark is meant, the index's included. All elements are looked at.
+  public func elements(
+    _ socket: inout NetfilterSocket, where isMeant: (_ mark: String) -> Bool
+  ) throws(NetlinkError) -> [Entry] {
+    var entries: [Entry] = []
+    let sets = try PacketFilter.absentAsNil { () throws(NetlinkError) in try socket.sets(in: table) }
+    for set in sets ?? [] {
+      let elements = try PacketFilter.absentAsNil { () throws(NetlinkError) in try socket.elements(of: set) }
+      for element in elements ?? [] where element.comment.map(isMeant) == true {
+        entries.append(Entry(element, in: set))
+      }
+    }
+    return entries
+  }
+
+  // MARK: Steps
+
+  /// What is to be removed, and the state it was found in.
+  private struct Found {
+    var entries: [Entry]
+    var view: NFTView
+  }
+
+  private func remove(
+    from socket: inout NetfilterSocket, _ find: (inout NetfilterSocket) throws -> Found
+  ) throws -> [Entry] {
+    for attempt in 0..<Self.attempts {
+      Self.pause(attempt)
+      let found = try find(&socket)
+      if found.entries.isEmpty { return [] }
+      var transaction = NFTransaction()
+      if attempt < Self.strictAttempts {
+        transaction.generation = found.view.generation
+        try removeWhatIsLast(found, &socket, &transaction)
+      }
+      if transaction.isEmpty { delete(found.entries, besides: [], &transaction) }
+      if try socket.commit(transaction, unless: { Self.isOutdated($0) && attempt < Self.attempts - 1 }) {
+        return found.entries.filter { $0.set.name != index?.name }
+      }
+    }
+    return []
+  }
+
+  private func delete(_ entries: [Entry], besides gone: Set<String>, _ transaction: inout NFTransaction) {
+    var order: [NFTSet] = []
+    var elements: [String: [Element]] = [:]
+    for entry in entries where !gone.contains(entry.set.name) {
+      if elements[entry.set.name] == nil { order.append(entry.set) }
+      elements[entry.set.name, default: []].append(Element(key: entry.element.key))
+    }
+    for set in order { transaction.delete(inParts: elements[set.name]!, from: set) }
+  }
+
+  /// Where the entries are the last ones of their layouts, these go with them; the table, if nothing else is in it.
+  ///
+  /// Sound only in a transaction that takes effect if nothing has changed since.
+  private func removeWhatIsLast(
+    _ found: Found, _ socket: inout NetfilterSocket, _ transaction: inout NFTransaction
+  ) throws(NetlinkError) {
+    var keys: [String: Set<[NFTValue]>] = [:]
+    for entry in found.entries { keys[entry.set.name, default: []].insert(entry.element.key) }
+    var layouts: [Layout] = []
+    var seen: Set<String> = []
+    for name in keys.keys where !seen.contains(name) {
+      guard let layout = layout(name) else { continue }
+      seen.formUnion(layout.sets.map(\.name))
+      if try holdsOnly(keys, layout, &socket) { layouts.append(layout) }
+    }
+    if layouts.isEmpty { return }
+
+    let going = layouts.reduce(base.sets.count + base.chains.count) { $0 + $1.sets.count + $1.chains.count }
+    if let count = found.view.table?.useCount, Int(count) == going {
+      transaction.delete(table)
+      return
+    }
+    let gone = Set(layouts.flatMap { $0.sets.map(\.name) })
+    delete(found.entries, besides: gone, &transaction)
+    for layout in layouts {
+      for chain in layout.chains.reversed() { transaction.delete(chain) }
+      for set in layout.sets { transaction.delete(set) }
+    }
+  }
+
+  /// Whether the layout's sets hold no other elements than these. Where there are many others, the first of them tell.
+  private func holdsOnly(
+    _ keys: [String: Set<[NFTValue]>], _ layout: Layout, _ socket: inout NetfilterSocket
+  ) throws(NetlinkError) -> Bool {
+    // Where these are, others are more likely than elsewhere.
+    for set in layout.sets.filter({ keys[$0.name] != nil }) + layout.sets.filter({ keys[$0.name] == nil }) {
+      let own = keys[set.name] ?? []
+      let first = try PacketFilter.absentAsNil { () throws(NetlinkError) in
+        try NetfilterSocket().firstElements(of: set)
+      }
+      guard let first else { continue }
+      if first.elements.contains(where: { !own.contains($0.key) }) { return false }
+      if !first.isWhole, try socket.elements(of: set).contains(where: { !own.contains($0.key) }) {
+        return false
+      }
+    }
+    return true
+  }
+}
