@@ -31,6 +31,9 @@ struct RuleCompiler {
     case .lookup(let fields, let relation, let set):
       load(fields)
       expressions.append(.lookup(LookupExpression(set.name, isInverted: relation == .notEqual)))
+    case .prefixLookup(let fields, let length, let set):
+      load(fields, prefixLength: length)
+      expressions.append(.lookup(LookupExpression(set.name)))
     case .verdict(let verdict): expressions.append(.immediate(ImmediateExpression(verdict)))
     case .verdictMap(let fields, let map):
       load(fields)
@@ -95,12 +98,17 @@ struct RuleCompiler {
     }
   }
 
-  /// Reads the fields into registers one behind the other.
-  private mutating func load(_ fields: [Selector]) {
+  /// Reads the fields into registers one behind the other; of the first one, an address, only a prefix where its length
+  /// is given.
+  private mutating func load(_ fields: [Selector], prefixLength: Int? = nil) {
     for field in fields { require(field) }
     var word = 0
     for field in fields {
       expressions.append(field.load(into: Register(word: word)))
+      if word == 0, let prefixLength {
+        let mask = IPAddress.mask(field.type == .ipv6Address ? .ipv6 : .ipv4, length: prefixLength)
+        expressions.append(.bitwise(BitwiseExpression(mask: mask.bytes, namesOperation: true)))
+      }
       word += (field.length + 3) / 4
     }
   }

@@ -140,6 +140,7 @@ struct RuleReader {
 
   /// Fields in registers, and what they are compared with or looked up in.
   private mutating func condition() -> Statement? {
+    if let lookup = prefixLookup() { return lookup }
     var fields: [Selector] = []
     let start = position
     while let expression = peek(),
@@ -160,6 +161,33 @@ struct RuleReader {
     }
     guard fields.count == 1 else { return nil }
     return comparison(field, load: expressions[start])
+  }
+
+  /// The prefix of an address, further fields, and a set that all of it is looked up in.
+  private mutating func prefixLookup() -> Statement? {
+    guard let first = peek(), case .bitwise(let bitwise)? = peek(1), bitwise.source == .first,
+      bitwise.destination == .first, !bitwise.flip.contains(where: { $0 != 0 }),
+      let address = Selector(loadedBy: first, family: knownFamily, transport: knownTransport),
+      address.type == .ipv4Address || address.type == .ipv6Address, first == address.load(),
+      let length = prefixLength(
+        [UInt8](repeating: 0, count: bitwise.mask.count), bitwise.mask.map { ~$0 })
+    else { return nil }
+    var fields = [address]
+    var word = (address.length + 3) / 4
+    var offset = 2
+    while let expression = peek(offset),
+      let field = Selector(loadedBy: expression, family: knownFamily, transport: knownTransport),
+      expression == field.load(into: Register(word: word))
+    {
+      fields.append(field)
+      word += (field.length + 3) / 4
+      offset += 1
+    }
+    guard fields.count > 1, case .lookup(let lookup)? = peek(offset), lookup.source == .first,
+      lookup.destination == nil, !lookup.isInverted
+    else { return nil }
+    position += offset + 1
+    return .prefixLookup(fields, length: length, .init(lookup.set))
   }
 
   private mutating func lookup(_ fields: [Selector], _ lookup: LookupExpression) -> Statement? {

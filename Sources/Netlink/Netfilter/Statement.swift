@@ -47,6 +47,9 @@ public enum Statement: Hashable, Sendable {
   case match(Selector, Relation, Operand)
   /// `iifname . ether saddr != @allowed`.
   case lookup([Selector], Relation, NFTSet.Name)
+  /// `ip saddr & 255.255.0.0 . ip daddr @neighbours`: of the first field, an address, only the prefix of that length
+  /// counts.
+  case prefixLookup([Selector], length: Int, NFTSet.Name)
   /// `accept`, `goto …`.
   case verdict(Verdict)
   /// `ip saddr vmap @sources4`.

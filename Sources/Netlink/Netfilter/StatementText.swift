@@ -1,3 +1,5 @@
+import NetworkAddresses
+
 extension Statement: CustomStringConvertible {
   /// As nft lists it, in a table of both families.
   public var description: String { text(family: .inet) }
@@ -8,6 +10,7 @@ extension Statement: CustomStringConvertible {
     case .match(let field, let relation, let operand): Self.text(field, relation, operand)
     case .lookup(let fields, let relation, let set):
       "\(Self.text(fields)) \(relation == .notEqual ? "!= " : "")@\(set.name)"
+    case .prefixLookup(let fields, let length, let set): "\(Self.text(fields, length)) @\(set.name)"
     case .verdict(let verdict): verdict.description
     case .verdictMap(let fields, let map): "\(Self.text(fields)) vmap @\(map.name)"
     case .count(let counter): "counter packets \(counter.packets) bytes \(counter.bytes)"
@@ -27,6 +30,13 @@ extension Statement: CustomStringConvertible {
 
   private static func text(_ fields: [Selector]) -> String {
     fields.map(\.rawValue).joined(separator: " . ")
+  }
+
+  private static func text(_ fields: [Selector], _ length: Int) -> String {
+    let family: AddressFamily = fields.first?.type == .ipv6Address ? .ipv6 : .ipv4
+    let names = fields.map(\.rawValue)
+    return (["\(names.first ?? "") & \(IPAddress.mask(family, length: length))"] + names.dropFirst())
+      .joined(separator: " . ")
   }
 
   private static func text(_ field: Selector, _ relation: Relation, _ operand: Operand) -> String {

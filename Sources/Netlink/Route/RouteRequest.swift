@@ -1,3 +1,5 @@
+public import NetworkAddresses
+
 /// A change or question to the route family, as a value: nothing happens until a `RouteSocket` performs it.
 public enum RouteRequest: Hashable, Sendable {
   /// Fails with `EEXIST` if the name is taken.
@@ -29,6 +31,8 @@ public enum RouteRequest: Hashable, Sendable {
   case addRoute(Route, replace: Bool = false)
   /// The first that matches; `ESRCH` if none does.
   case deleteRoute(Route)
+  /// Answered with `RouteReply.route`: the way that a packet of the host's own takes to the address.
+  case getRoute(to: IPAddress)
   /// `EEXIST` if there is the same already.
   case addRule(RoutingRule)
   /// The first that matches; `ENOENT` if none does.
@@ -99,6 +103,15 @@ public enum RouteRequest: Hashable, Sendable {
       message(T.newRoute, creating(replace)) { route.encode(deleting: false, into: &$0) }
     case .deleteRoute(let route):
       message(T.deleteRoute, change) { route.encode(deleting: true, into: &$0) }
+    case .getRoute(let address):
+      message(T.getRoute, .request) {
+        // struct rtmsg
+        $0.append(address.family.number)
+        $0.append(UInt8(address.family.bitWidth))
+        $0.append(UInt16(0))
+        $0.append(UInt64(0))
+        $0.attribute(RouteAttribute.destination, address)
+      }
     case .addRule(let rule):
       message(T.newRule, creating(false)) { rule.encode(deleting: false, into: &$0) }
     case .deleteRule(let rule): message(T.deleteRule, change) { rule.encode(deleting: true, into: &$0) }
@@ -119,7 +132,7 @@ public enum RouteRequest: Hashable, Sendable {
   /// When it is over.
   var completion: NetlinkCompletion {
     switch self {
-    case .getLink, .getNamespaceID: .answer
+    case .getLink, .getRoute, .getNamespaceID: .answer
     default: .acknowledgement
     }
   }
@@ -144,6 +157,7 @@ public enum RouteRequest: Hashable, Sendable {
       NetlinkOperation("delete address \(address.prefix) of link", index: index)
     case .addRoute(let route, _): NetlinkOperation("add route \(route.text)")
     case .deleteRoute(let route): NetlinkOperation("delete route \(route.text)")
+    case .getRoute(let address): NetlinkOperation("find the route to \(address)")
     case .addRule(let rule): NetlinkOperation("add routing rule \(rule.text)")
     case .deleteRule(let rule): NetlinkOperation("delete routing rule \(rule.text)")
     case .addNeighbour(let neighbour, _):
@@ -162,6 +176,8 @@ public enum RouteReply: Hashable, Sendable {
   case done
   /// The link that was asked for.
   case link(Link)
+  /// The route that was asked for; its destination is the address.
+  case route(Route)
   /// The number that was asked for; nil if there is none.
   case namespaceID(Int32?)
 

@@ -64,6 +64,21 @@ extension RouteSocket {
     return true
   }
 
+  /// The way that a packet of the host's own takes to the address; nil if there is none. An address of the host's own has a
+  /// route of the type `local`.
+  public mutating func route(to address: IPAddress) throws(NetlinkError) -> Route? {
+    do {
+      guard case .route(let route) = try perform(.getRoute(to: address)) else { return nil }
+      return route
+    } catch {
+      switch error.errno.rawValue {
+      // What routes of the types unreachable, prohibit and blackhole, and no route at all, are answered with.
+      case ENETUNREACH, EHOSTUNREACH, EACCES, EINVAL: return nil
+      default: throw error
+      }
+    }
+  }
+
   /// The interface of the default route: of the main table, of IPv4 if it has one, else of IPv6; of several, of the one
   /// that is taken first. nil if there is none.
   public mutating func defaultRouteInterface() throws(NetlinkError) -> Int32? {

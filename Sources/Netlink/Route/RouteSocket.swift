@@ -39,6 +39,8 @@ public struct RouteSocket: ~Copyable, Sendable {
     for answer in answers {
       if let link = Link(answer) {
         replies[Int(answer.sequence - first)] = .link(link)
+      } else if let route = Route(answer) {
+        replies[Int(answer.sequence - first)] = .route(route)
       } else if let reply = RouteReply(namespaceID: answer) {
         replies[Int(answer.sequence - first)] = reply
       }

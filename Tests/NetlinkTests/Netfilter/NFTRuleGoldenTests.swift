@@ -161,4 +161,55 @@ import Testing
         Rule(in: chain, [.ip6Source == (try #require(IPAddress("fd00:22::5"))), .accept]),
       ])
   }
+
+  @Test func portMappings() throws {
+    let cni = Table(.inet, "cni")
+    let pre = Chain(cni, "pre")
+    let post = Chain(cni, "post")
+    let service: [NFTType] = [.internetProtocol, .internetService]
+    func map(_ name: String, _ key: [NFTType], _ address: NFTType) -> NFTSet {
+      .map(cni, name, key + service, to: .value([address, .internetService]))
+    }
+    let ports4 = map("ports4", [], .ipv4Address)
+    let addressed4 = map("addressed4", [.ipv4Address], .ipv4Address)
+    let ports6 = map("ports6", [], .ipv6Address)
+    let addressed6 = map("addressed6", [.ipv6Address], .ipv6Address)
+    let from4 = NFTSet(cni, "from4", key: [.ipv4Address, .ipv4Address] + service)
+    let from6 = NFTSet(cni, "from6", key: [.ipv6Address, .ipv6Address] + service)
+    let any4 = NFTSet(cni, "any4", key: [.ipv4Address] + service)
+    func translate(_ fields: [Selector], _ set: NFTSet, _ family: AddressFamily) -> Statement {
+      .destinationNAT(
+        to: .map(fields + [.l4Protocol, .destinationPort], .init(set), family: family, hasPort: true))
+    }
+    func address(_ last: UInt8) -> NFTValue { .ipv4(IPv4Address(192, 0, 2, last)) }
+    let dnat: Statement = .connection(status: .destinationNAT)
+    let near: [Selector] = [.ipSource, .ipDestination, .l4Protocol, .destinationPort]
+    let near6: [Selector] = [.ip6Source, .ip6Destination, .l4Protocol, .destinationPort]
+    try expectEqual(
+      "rule-portmap", sets: [ports4, addressed4, ports6, addressed6, from4, from6, any4],
+      [
+        Rule(in: pre, [translate([.ipDestination], addressed4, .ipv4)]),
+        Rule(in: pre, [translate([], ports4, .ipv4)]),
+        Rule(in: pre, [translate([.ip6Destination], addressed6, .ipv6)]),
+        Rule(in: pre, [translate([], ports6, .ipv6)]),
+        Rule(
+          in: pre,
+          [.match(.ipSource, .equal, .range(address(1), address(9))), translate([], ports4, .ipv4)]),
+        Rule(
+          in: pre,
+          [
+            .match(.ipDestination, .notEqual, .range(address(1), address(9))),
+            .inputInterface != .interface("lo"), .match(.mark, .equal, .masked(0xff00, equals: 0x100)),
+            translate([], ports4, .ipv4),
+          ]),
+        Rule(in: post, [.ipSource == (try prefix("127.0.0.0/8")), .drop]),
+        Rule(in: post, [dnat, .prefixLookup(near, length: 16, .init(from4)), .masquerade]),
+        Rule(in: post, [dnat, .prefixLookup(near, length: 23, .init(from4)), .masquerade]),
+        Rule(in: post, [dnat, .lookup(near, .equal, .init(from4)), .masquerade]),
+        Rule(in: post, [dnat, .prefixLookup(near6, length: 64, .init(from6)), .masquerade]),
+        Rule(
+          in: post,
+          [dnat, .fields(.ipDestination, .l4Protocol, .destinationPort, in: any4), .masquerade]),
+      ])
+  }
 }
