@@ -62,7 +62,8 @@ let package = Package(
       ], swiftSettings: strict),
     .testTarget(name: "NetworkAddressesTests", dependencies: ["NetworkAddresses"]),
     .testTarget(
-      name: "NetlinkTests", dependencies: ["Netlink", "NetworkAddresses", "TestSupport"],
+      name: "NetlinkTests",
+      dependencies: ["LinuxNetworking", "Netlink", "NetworkAddresses", "TestSupport"],
       exclude: ["Golden"]),
     .testTarget(
       name: "LinuxNetworkingTests",

@@ -23,6 +23,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "Scripts"))
 
+import chain  # noqa: E402
 import dhcp  # noqa: E402
 import plugins  # noqa: E402
 import throwaway  # noqa: E402
@@ -120,10 +121,13 @@ class Bench:
 
     # Measuring
 
-    def run(self, arguments, environment, stdin=None):
-        """One process: (milliseconds, peak KiB). An exit status other than 0 ends the measurement."""
+    def run(self, arguments, environment, stdin=None, within=None):
+        """One process: (milliseconds, peak KiB), in the network namespace `within`. An exit status other than 0 ends the
+        measurement."""
         output = WORK / "output"
         command = [self.spawn, "-i", str(stdin or "/dev/null"), "-o", str(output), *arguments]
+        if within:
+            command = ["nsenter", f"--net={within}", *command]
         line = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
         nanoseconds, peak, status = (int(word) for word in line.stdout.split())
         if status != 0:
@@ -319,6 +323,13 @@ class Bench:
         else:
             dhcp.measure(self, WORK)
 
+    def full_chain(self):
+        obstacle = chain.obstacle(self.go, self.ours)
+        if obstacle:
+            self.left_out.append(f"full chain: {obstacle}")
+        else:
+            chain.measure(self, WORK)
+
     def everything(self):
         rows = [
             ("bridge VERSION", self.start_up),
@@ -327,6 +338,7 @@ class Bench:
             *(self.row(row) for row in plugins.ROWS),
             ("dhcp", self.leases_of_a_server),
             ("in-process", self.in_process),
+            ("full chain", self.full_chain),
             ("host-local leases", self.many_leases),
             ("memory", self.memory),
             ("size", self.size),

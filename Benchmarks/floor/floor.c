@@ -1,8 +1,10 @@
-// floor COUNT: what the kernel alone takes to attach a container to a bridge, and to detach it.
+// floor COUNT [chain]: what the kernel alone takes to attach a container to a bridge, and to detach it.
 //
 // Sends the requests that bridge and host-local need, in as few messages as the kernel allows, over two route sockets,
 // one in each namespace, and does nothing else: a veth pair with its host end up and in the bridge and its other end
-// in the container; that end up; an address; a default route. Detaching deletes the link. Prints COUNT times
+// in the container; that end up; an address; a default route. Detaching deletes the link. With `chain` also what
+// masquerading, two host ports, a firewall and a setting need: a transaction of nf_tables that adds six elements to sets,
+// and a file of /proc/sys written; and a transaction that removes the elements. Prints COUNT times
 // "ADD nanoseconds" and "DEL nanoseconds". Makes both namespaces itself: it touches nothing that was there before.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -10,6 +12,9 @@
 #include <fcntl.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
@@ -78,8 +83,8 @@ static void attribute(struct batch *batch, uint16_t type, const void *data, size
   ((struct rtattr *)(batch->bytes + place))->rta_len = sizeof(struct rtattr) + length;
 }
 
-static int route_socket(void) {
-  int descriptor = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+static int netlink_socket(int protocol) {
+  int descriptor = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
   if (descriptor < 0) fail("socket");
   int on = 1;
   setsockopt(descriptor, SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof on);
@@ -183,6 +188,74 @@ static void attach(int host, int inside, int bridge, int namespace) {
   perform(inside, &batch, "address and route");
 }
 
+static void nft_begin(struct batch *batch, uint16_t type, uint16_t flags, uint8_t family) {
+  struct nfgenmsg header = {.nfgen_family = family};
+  if (family == AF_UNSPEC) header.res_id = htons(NFNL_SUBSYS_NFTABLES);
+  begin(batch, type, flags, &header, sizeof header);
+}
+
+// Of a transaction only the last command is acknowledged.
+static void nft_perform(int netfilter, struct batch *batch, const char *what) {
+  nft_begin(batch, NFNL_MSG_BATCH_END, NLM_F_REQUEST, AF_UNSPEC);
+  batch->requests = 1;
+  perform(netfilter, batch, what);
+}
+
+static void nft_start(struct batch *batch) { nft_begin(batch, NFNL_MSG_BATCH_BEGIN, NLM_F_REQUEST, AF_UNSPEC); }
+
+static void big_endian(struct batch *batch, uint16_t type, uint32_t value) {
+  value = htonl(value);
+  attribute(batch, type, &value, sizeof value);
+}
+
+static const char *table = "floor", *set = "elements";
+enum { nftables = NFNL_SUBSYS_NFTABLES << 8, elements = 6 };
+
+static void make_set(int netfilter) {
+  static struct batch batch;
+  nft_start(&batch);
+  nft_begin(&batch, nftables | NFT_MSG_NEWTABLE, NLM_F_REQUEST | NLM_F_CREATE, NFPROTO_INET);
+  attribute(&batch, NFTA_TABLE_NAME, table, strlen(table) + 1);
+  nft_begin(&batch, nftables | NFT_MSG_NEWSET, create, NFPROTO_INET);
+  attribute(&batch, NFTA_SET_TABLE, table, strlen(table) + 1);
+  attribute(&batch, NFTA_SET_NAME, set, strlen(set) + 1);
+  big_endian(&batch, NFTA_SET_FLAGS, 0);
+  big_endian(&batch, NFTA_SET_KEY_TYPE, 0);
+  big_endian(&batch, NFTA_SET_KEY_LEN, 8);
+  big_endian(&batch, NFTA_SET_ID, 1);
+  nft_perform(netfilter, &batch, "create set");
+}
+
+static void change_elements(int netfilter, uint16_t type) {
+  static struct batch batch;
+  static const char comment[100] = "\0\142the name of a network, of a container and of its interface";
+  nft_start(&batch);
+  for (uint32_t number = 0; number < elements; number++) {
+    int last = number == elements - 1;
+    nft_begin(&batch, nftables | type, NLM_F_REQUEST | NLM_F_CREATE | (last ? NLM_F_ACK : 0), NFPROTO_INET);
+    attribute(&batch, NFTA_SET_ELEM_LIST_TABLE, table, strlen(table) + 1);
+    attribute(&batch, NFTA_SET_ELEM_LIST_SET, set, strlen(set) + 1);
+    size_t list = open_attribute(&batch, NLA_F_NESTED | NFTA_SET_ELEM_LIST_ELEMENTS);
+    size_t element = open_attribute(&batch, NLA_F_NESTED | NFTA_LIST_ELEM);
+    size_t key = open_attribute(&batch, NLA_F_NESTED | NFTA_SET_ELEM_KEY);
+    uint32_t value[2] = {number, 0};
+    attribute(&batch, NFTA_DATA_VALUE, value, sizeof value);
+    close_attribute(&batch, key);
+    if (type == NFT_MSG_NEWSETELEM) attribute(&batch, NFTA_SET_ELEM_USERDATA, comment, sizeof comment);
+    close_attribute(&batch, element);
+    close_attribute(&batch, list);
+  }
+  nft_perform(netfilter, &batch, "elements");
+}
+
+static void write_setting(int inside_namespace, int host_namespace) {
+  if (setns(inside_namespace, CLONE_NEWNET) != 0) fail("setns");
+  int file = open("/proc/sys/net/core/somaxconn", O_WRONLY | O_CLOEXEC);
+  if (file < 0 || write(file, "500", 3) != 3) fail("/proc/sys/net/core/somaxconn");
+  close(file);
+  if (setns(host_namespace, CLONE_NEWNET) != 0) fail("setns");
+}
+
 static void detach(int inside) {
   static struct batch batch;
   struct ifinfomsg link = {.ifi_family = AF_UNSPEC};
@@ -193,26 +266,34 @@ static void detach(int inside) {
 
 int main(int argc, char **argv) {
   int count = argc > 1 ? atoi(argv[1]) : 100;
+  int chain = argc > 2 && strcmp(argv[2], "chain") == 0;
   if (unshare(CLONE_NEWNET) != 0) fail("unshare (this needs root)");
-  int inside = route_socket();
+  int inside = netlink_socket(NETLINK_ROUTE);
   int container = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
   if (container < 0) fail("/proc/thread-self/ns/net");
   if (unshare(CLONE_NEWNET) != 0) fail("unshare");
-  int host = route_socket();
+  int host = netlink_socket(NETLINK_ROUTE);
+  int outside = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
   int bridge = make_bridge(host);
+  int netfilter = -1;
+  if (chain) {
+    netfilter = netlink_socket(NETLINK_NETFILTER);
+    make_set(netfilter);
+  }
 
   // The first pairs find cold caches.
-  for (int warm_up = 0; warm_up < 2; warm_up++) {
-    attach(host, inside, bridge, container);
-    detach(inside);
-  }
-  for (int done = 0; done < count; done++) {
+  for (int done = -2; done < count; done++) {
     long long start = now();
     attach(host, inside, bridge, container);
+    if (chain) {
+      change_elements(netfilter, NFT_MSG_NEWSETELEM);
+      write_setting(container, outside);
+    }
     long long attached = now();
+    if (chain) change_elements(netfilter, NFT_MSG_DELSETELEM);
     detach(inside);
     long long detached = now();
-    printf("ADD %lld\nDEL %lld\n", attached - start, detached - attached);
+    if (done >= 0) printf("ADD %lld\nDEL %lld\n", attached - start, detached - attached);
   }
   return 0;
 }

@@ -36,6 +36,30 @@ int clinux_effective_capabilities(uint64_t *set) {
   return 0;
 }
 
+void clinux_close_without_waiting(int fd) {
+  int ends[2];
+  if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, ends) == 0) {
+    char byte = 0;
+    struct iovec data = {.iov_base = &byte, .iov_len = 1};
+    union {
+      struct cmsghdr header;
+      char bytes[CMSG_SPACE(2 * sizeof(int))];
+    } control = {.header = {.cmsg_len = CMSG_LEN(2 * sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
+    int queued[2] = {fd, ends[1]};
+    memcpy(CMSG_DATA(&control.header), queued, sizeof queued);
+    struct msghdr message = {
+        .msg_iov = &data, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
+    // What cannot be queued is closed below, and that is all.
+    (void)!sendmsg(ends[0], &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    close(fd);
+    // The receiver first: the sender's end is what starts the collection.
+    close(ends[1]);
+    close(ends[0]);
+    return;
+  }
+  close(fd);
+}
+
 const char *clinux_errno_name(int number) { return strerrorname_np(number); }
 
 // Protocol 0: no frame is ever queued to it.

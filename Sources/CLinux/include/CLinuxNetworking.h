@@ -20,6 +20,13 @@ int clinux_rename_exchange(const char *a, const char *b);
 /// The effective capabilities of the calling thread (`capget(2)`), bit n for capability n. 0, or -1 and `errno`.
 int clinux_effective_capabilities(uint64_t *set);
 
+/// Closes `fd` without waiting for what the kernel does at the last close of its file: a thread of the kernel's does it.
+///
+/// The file is put into the queue of a socket that then nobody has any more, but for that very queue; the kernel's garbage
+/// collection of `unix(7)` finds it, which since Linux 6.10 has a thread of its own. Before, it runs in the call, which
+/// then waits as `close(2)` would. Whatever goes wrong, the descriptor is closed.
+void clinux_close_without_waiting(int fd);
+
 /// The symbol of an error number (`"ENOENT"`), or NULL.
 const char *clinux_errno_name(int number);
 

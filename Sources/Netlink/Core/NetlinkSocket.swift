@@ -25,6 +25,7 @@ public struct NetlinkProtocol: RawRepresentable, Hashable, Sendable {
 public struct NetlinkSocket: ~Copyable, @unchecked Sendable {
   // The buffer is not shared: it goes where the socket goes, and `mutating` keeps two users apart.
   let descriptor: Int32
+  private let isNetfilter: Bool
   var buffer: UnsafeMutableRawBufferPointer
   /// The number of the request sent last.
   private var sequence: UInt32 = 0
@@ -44,6 +45,7 @@ public struct NetlinkSocket: ~Copyable, @unchecked Sendable {
       } else {
         try Self.open(`protocol`)
       }
+    isNetfilter = `protocol` == .netfilter
     // The kernel makes the datagrams of a dump no larger than the largest buffer it has seen, and other answers are
     // smaller; one that is larger all the same makes it grow. With four times as much the allocator would ask the
     // kernel for memory, and give it back, with every socket.
@@ -55,7 +57,13 @@ public struct NetlinkSocket: ~Copyable, @unchecked Sendable {
   }
 
   deinit {
-    close(descriptor)
+    // The last close of a socket of nf_tables that has been used waits until the kernel has freed what any transaction
+    // on the machine has deleted: a grace period of some ten milliseconds, after a DEL of ours for certain.
+    if isNetfilter && sequence != 0 {
+      clinux_close_without_waiting(descriptor)
+    } else {
+      close(descriptor)
+    }
     buffer.deallocate()
   }
 

@@ -1,3 +1,5 @@
+import Glibc
+import LinuxNetworking
 import Netlink
 import SystemPackage
 import TestSupport
@@ -30,6 +32,30 @@ import Testing
       #expect(replies.map(\.count) == [1, 0, 1])
       #expect(replies[2][0].attributes(after: 16)[4]?.integer(as: UInt32.self) == 1400)
       #expect(replies[2][0].attributes(after: 16)[3]?.string == "lo")
+    }
+  }
+
+  /// Netlink sockets of nf_tables that this process has: lines of /proc/net/netlink whose protocol is 12.
+  private func netfilterSockets() throws -> Int {
+    let lines = String(decoding: try StateFile.read("/proc/thread-self/net/netlink"), as: UTF8.self).split(separator: "\n")
+    return lines.filter { $0.split(separator: " ").dropFirst().first == "12" }.count
+  }
+
+  @Test func aSocketOfNFTablesIsClosedByTheKernelInTheEnd() throws {
+    try inNewNetworkNamespace {
+      let table = Table(.inet, "short_lived")
+      for _ in 0..<20 {
+        var socket = try NetfilterSocket()
+        var transaction = NFTransaction()
+        transaction.add(table)
+        try socket.commit(transaction)
+        transaction = NFTransaction()
+        transaction.delete(table)
+        try socket.commit(transaction)
+      }
+      // Not one of them is a descriptor of this process any more, and the kernel's thread ends them.
+      for _ in 0..<1000 where try netfilterSockets() > 0 { usleep(10_000) }
+      #expect(try netfilterSockets() == 0)
     }
   }
 
