@@ -30,7 +30,7 @@ BUILD       := $(SWIFT) build -c release -j $(JOBS) --product cni -Xswiftc -stat
 PEER_BIN_DIR ?= /usr/lib/cni
 
 TOOLCHAIN_PACKAGES := libc6-dev libstdc++-12-dev binutils git ca-certificates
-NETWORK_PACKAGES   := iproute2 iputils-ping nftables iptables util-linux python3
+NETWORK_PACKAGES   := iproute2 iputils-ping nftables iptables conntrack strace util-linux python3
 DHCP_PACKAGES      := dnsmasq-base kea-dhcp4-server kea-dhcp6-server
 
 .DEFAULT_GOAL := help

@@ -35,10 +35,14 @@ import Testing
     }
   }
 
-  /// Netlink sockets of nf_tables that this process has: lines of /proc/net/netlink whose protocol is 12.
+  /// The namespace's sockets of nf_tables, without the kernel's own: protocol 12, and a port.
   private func netfilterSockets() throws -> Int {
-    let lines = String(decoding: try StateFile.read("/proc/thread-self/net/netlink"), as: UTF8.self).split(separator: "\n")
-    return lines.filter { $0.split(separator: " ").dropFirst().first == "12" }.count
+    let lines = String(decoding: try StateFile.read("/proc/thread-self/net/netlink"), as: UTF8.self).split(
+      separator: "\n")
+    return lines.filter {
+      let words = $0.split(separator: " ")
+      return words.count > 2 && words[1] == "12" && words[2] != "0"
+    }.count
   }
 
   @Test func aSocketOfNFTablesIsClosedByTheKernelInTheEnd() throws {
