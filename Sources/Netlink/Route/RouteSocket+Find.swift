@@ -49,6 +49,11 @@ extension RouteSocket {
     }
   }
 
+  /// Performs a request that may find everything as it should be: to add what is there, or to delete what is not.
+  public mutating func settle(_ request: RouteRequest) throws(NetlinkError) {
+    do { try perform(request) } catch  where error.isNotFound || error.isExists {}
+  }
+
   /// Whether the kernel has links of that kind, or can load what makes them. Nothing is created: a link of the name `.`
   /// there cannot be, but first comes the question what would make it.
   public mutating func supports(_ kind: LinkKind) throws(NetlinkError) -> Bool {
