@@ -1,5 +1,6 @@
 import CNI
 import LinuxNetworking
+import Netlink
 
 extension PluginCall {
   /// Opens the container's namespace, `CNI_NETNS`.
@@ -17,7 +18,16 @@ extension PluginCall {
     return namespace
   }
 
-  /// The same for a namespace that may be gone, or not even given: `nil` then. There is nothing left in it.
+  /// The links, addresses and routes of the container's namespace.
+  ///
+  /// - Throws: As ``containerNamespace()``; `NetlinkError`.
+  public func containerSocket() throws -> RouteSocket {
+    // A name of its own: what has none is closed before the descriptor is used.
+    let namespace = try containerNamespace()
+    return try RouteSocket(namespace: namespace.descriptor)
+  }
+
+  /// Opens the container's namespace, which may be gone, or not even given: `nil` then. There is nothing left in it.
   public func containerNamespaceIfPresent() throws -> NetworkNamespace? {
     if namespacePath.isEmpty { return nil }
     do {

@@ -5,11 +5,15 @@ extension PluginCall {
   /// The hardware address the caller asks for: `runtimeConfig.mac`, else `args.cni.mac`, else `MAC` of `CNI_ARGS`, else
   /// the value of the plugin's own `key`.
   ///
+  /// - Parameter argumentsFirst: `args.cni.mac` comes before `runtimeConfig.mac`.
   /// - Throws: code 7 or, for `CNI_ARGS`, 4: for what is not an address, or not one that an interface can have.
-  public func requestedMAC(elseKey key: String? = nil) throws(CNIError) -> MACAddress? {
+  public func requestedMAC(
+    elseKey key: String? = nil, argumentsFirst: Bool = false
+  ) throws(CNIError) -> MACAddress? {
     try arguments.validate(known: Self.conventionalArguments)
     let keys = try configuration.object()
-    for holder in [try keys.object("runtimeConfig"), try keys.object("args")?.object("cni")] {
+    let holders = [try keys.object("runtimeConfig"), try keys.object("args")?.object("cni")]
+    for holder in argumentsFirst ? holders.reversed() : holders {
       if let holder, let mac = try Self.usableMAC("mac", of: holder) { return mac }
     }
     guard let text = arguments["MAC"] ?? arguments["mac"], !text.isEmpty else {

@@ -101,18 +101,11 @@ public struct ContainerLink: Sendable {
   private func explained(
     _ error: NetlinkError, on parent: Link?, in host: inout RouteSocket
   ) throws -> any Error {
-    if error.isUnsupported, try !host.supports(kind) { return lacksKind }
+    if error.isUnsupported, try !host.supports(kind) { return kind.missingInKernel }
     guard let parent, let details = ParentLink.details(for: error, kind: kind, on: parent) else {
       return error
     }
     return CNIError(.internalError, error.description, details: details)
-  }
-
-  private var lacksKind: CNIError {
-    CNIError(
-      .internalError, "this kernel has no \(kind.name) interfaces",
-      details:
-        "load its module \(kind.moduleName) (`modprobe \(kind.moduleName)`), or run a kernel that has it")
   }
 
   // MARK: CHECK
@@ -136,12 +129,17 @@ public struct ContainerLink: Sendable {
   /// - Throws: `CNIError` with code 50, or 51 when the parent is down; `NetlinkError`.
   public func checkRequirements(includingParent: Bool = true) throws {
     var host = try RouteSocket()
-    guard try host.supports(kind) else { throw lacksKind }
+    guard try host.supports(kind) else { throw kind.missingInKernel }
     if includingParent { try parent?.checkRequirements(in: &host) }
   }
 }
 
 extension LinkKind {
-  /// The kernel's module that brings it.
-  fileprivate var moduleName: String { name == "vlan" ? "8021q" : name }
+  /// The error that the kernel has no such links.
+  public var missingInKernel: CNIError {
+    let module = name == "vlan" ? "8021q" : name
+    return CNIError(
+      .internalError, "this kernel has no \(name) interfaces",
+      details: "load its module \(module) (`modprobe \(module)`), or run a kernel that has it")
+  }
 }

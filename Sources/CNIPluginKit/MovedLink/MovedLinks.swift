@@ -34,7 +34,7 @@ public struct MovedLinks: Sendable {
         .internalError, "the container already has an interface \(name)",
         details: "call DEL for it first, or choose another CNI_IFNAME")
     }
-    let use = try HostUse(link, in: &attachment.host)
+    let use = try LinkUse(link, in: &attachment.host)
 
     let record = MovedLinkRecord(link, owner: call.owner, namespace: call.namespacePath)
     attachment.undo.register("the move of the device") { [unowned attachment] in
@@ -89,7 +89,7 @@ public struct MovedLinks: Sendable {
   }
 
   /// Undoes a move, however far it came.
-  private func takeBack(_ record: MovedLinkRecord, _ use: HostUse, in attachment: InterfaceAttachment) throws
+  private func takeBack(_ record: MovedLinkRecord, _ use: LinkUse, in attachment: InterfaceAttachment) throws
   {
     let home = attachment.hostNamespace.descriptor
     let moved = try attachment.inContainer { container -> ReturningLink? in
