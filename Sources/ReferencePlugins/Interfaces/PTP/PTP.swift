@@ -88,7 +88,7 @@ struct PTP: InterfacePlugin {
       let present = try socket.routes(interface: link.index)
       for route in addressing.gatewayRoutes(interface: link.index)
         + addressing.subnetRoutes(interface: link.index)
-      where !present.contains(where: { route.leadsAsMeant($0) }) {
+      where !present.contains(where: { route.leadsAsMeant($0, inAnyTable: true) }) {
         let via = route.gateway.map { " via \($0)" } ?? ""
         throw CNIError(.internalError, "the route to \(route.destination)\(via) is gone from the container")
       }

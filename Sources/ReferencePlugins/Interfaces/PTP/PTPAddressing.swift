@@ -137,8 +137,10 @@ struct PTPHostEnd {
 
 extension Route {
   /// Whether a route that was read leads where this one was meant to, whatever else is said of it.
-  func leadsAsMeant(_ other: Route) -> Bool {
+  ///
+  /// - Parameter inAnyTable: Not only in the main table. Of a container, sbr and vrf move the routes.
+  func leadsAsMeant(_ other: Route, inAnyTable: Bool = false) -> Bool {
     other.destination == destination && other.gateway == gateway && other.interface == interface
-      && other.table == Route.mainTable
+      && (inAnyTable || other.table == Route.mainTable)
   }
 }
