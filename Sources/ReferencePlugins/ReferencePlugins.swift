@@ -82,9 +82,12 @@ public enum ReferencePlugins {
     Program(Loopback.self),
     Program(Macvlan.self),
     Program(PTP.self),
+    Program(SBR.self),
     Program(Static.self),
     Program(Tap.self),
+    Program(Tuning.self),
     Program(VLAN.self),
+    Program(VRF.self),
   ]
 
   private static let doubles = Noop.types.map { Program(noop: $0) }
