@@ -86,10 +86,10 @@ def traces(host, container):
 def run_direct(scenario, version, adder, others=None):
     """One life of a scenario's containers; `others` checks and deletes, if given. Returns phases to compare."""
     other = others or adder
-    config = scenario.configuration(version)
     modern = version not in ("0.1.0", "0.2.0", "0.3.0", "0.3.1")
     phases = {}
     with Host(scenario.make_containers()) as host:
+        config = scenario.configuration(version, host)
         if scenario.world:
             build_world(host)
         try:
@@ -166,7 +166,7 @@ def run_protocol(plugin, version, side):
         def call(command, data, environment):
             return side.call(host, command, {"type": plugin}, container, raw=data, **environment)
 
-        for name, command, data, environment in protocol.cases(plugin, version):
+        for name, command, data, environment in protocol.cases(plugin, version, host):
             answer = call(command, data, environment)
             if command == "VERSION":
                 phases[name] = answer.json
@@ -344,9 +344,12 @@ def rows(versions, cnitool, quick, possible):
     scenarios = [scenario for scenario in catalogue.ALL if possible(scenario)]
     crossed = [scenario for scenario in catalogue.CROSSED if possible(scenario)]
     for scenario in scenarios:
-        yield "direct", scenario.name, versions if scenario in crossed or not quick else ends
+        if not scenario.chain:
+            yield "direct", scenario.name, versions if scenario in crossed or not quick else ends
     if cnitool:
         for scenario in scenarios:
+            if scenario.previous:
+                continue
             yield "cnitool", scenario.name, versions if scenario in crossed and not quick else ends
     for scenario in crossed:
         yield "go, then ours", scenario.name, ends

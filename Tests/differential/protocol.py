@@ -10,9 +10,9 @@ for scenario in scenarios.ALL:
     PLUGINS.setdefault(scenario.plugin, scenario)
 
 
-def cases(plugin, version):
+def cases(plugin, version, host):
     """Yields (name, command, standard input, environment); None in the environment stands for an absent variable."""
-    config = {"cniVersion": version, "name": "differential", **PLUGINS[plugin].config}
+    config = PLUGINS[plugin].configuration(version, host)
 
     def with_(**keys):
         return json.dumps({key: value for key, value in {**config, **keys}.items() if value is not None}).encode()

@@ -25,6 +25,8 @@ class Scenario:
     keep_macs: tuple = ()
     needs: tuple = ()  # link kinds that the kernel must have
     key: Optional[str] = None  # a key that older Go plugins do not know
+    previous: Optional[Callable] = None  # (version, host): the result of the plugin before; not through cnitool
+    chain: tuple = ()  # the plugins before; only through cnitool
 
     @property
     def plugin(self):
@@ -33,17 +35,19 @@ class Scenario:
     def make_containers(self):
         return [Container(f"c{number + 1}", self.interface, self.arguments) for number in range(self.containers)]
 
-    def configuration(self, version):
+    def configuration(self, version, host=None):
         config = {"cniVersion": version, "name": "differential", **self.config}
         if self.capabilities:
             config["runtimeConfig"] = self.capabilities
+        if self.previous and host:
+            config["prevResult"] = self.previous(version, host)
         return config
 
     def list(self, version):
         plugin = dict(self.config)
         if self.capabilities:
             plugin["capabilities"] = {key: True for key in self.capabilities}
-        return {"cniVersion": version, "name": "differential", "plugins": [plugin]}
+        return {"cniVersion": version, "name": "differential", "plugins": [*self.chain, plugin]}
 
 
 def host_local(*ranges, **keys):

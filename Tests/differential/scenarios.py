@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import link_scenarios
+import tuning_scenarios
 from scenario import (
     MAC, SIMPLE, V4, V4_DEFAULT, V6, V6_DEFAULT, Scenario, file, host_local, in_container, in_host, ipam, several, static,
 )  # fmt: skip
@@ -170,5 +171,6 @@ STATIC = [
     Scenario("static, no ipam", {"type": "static"}),
 ]  # fmt: skip
 
-ALL = LOOPBACK + BRIDGE + BRIDGE_ERRORS + link_scenarios.GOOD + link_scenarios.ERRORS + HOST_LOCAL + STATIC
-CROSSED = LOOPBACK[:1] + BRIDGE + link_scenarios.GOOD + [scenario for scenario in HOST_LOCAL + STATIC if "," not in scenario.name]
+ALL = (LOOPBACK + BRIDGE + BRIDGE_ERRORS + link_scenarios.GOOD + link_scenarios.ERRORS + HOST_LOCAL + STATIC
+       + tuning_scenarios.GOOD + tuning_scenarios.ERRORS + tuning_scenarios.CHAINS)  # fmt: skip
+CROSSED = LOOPBACK[:1] + BRIDGE + link_scenarios.GOOD + tuning_scenarios.GOOD + [scenario for scenario in HOST_LOCAL + STATIC if "," not in scenario.name]

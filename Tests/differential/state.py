@@ -74,17 +74,19 @@ class Namespace:
             links = command("ip", "-j", "-d", "address", "show")
             routes = command("ip", "-j", "-d", "-4", "route", "show", "table", "all")
             routes += command("ip", "-j", "-d", "-6", "route", "show", "table", "all")
+            rules = [{"family": family, **rule} for family in ("-4", "-6") for rule in command("ip", "-j", family, "rule")]
             names = [link["ifname"] for link in links]
             settings = {
                 "ipv4/ip_forward": sysctl("ipv4/ip_forward"),
                 "ipv6/conf/all/forwarding": sysctl("ipv6/conf/all/forwarding"),
+                "core/somaxconn": sysctl("core/somaxconn"),
             }
             for interface in names:
                 if GENERATED.fullmatch(interface):
                     interfaces_settings = ("ipv4/conf/{}/proxy_arp", "ipv6/conf/{}/disable_ipv6")
                 else:
                     interfaces_settings = (
-                        "ipv4/conf/{}/arp_notify", "ipv6/conf/{}/accept_dad", "ipv6/conf/{}/enhanced_dad",
+                        "ipv4/conf/{}/arp_notify", "ipv4/conf/{}/arp_accept", "ipv4/conf/{}/rp_filter", "ipv6/conf/{}/accept_dad", "ipv6/conf/{}/enhanced_dad",
                         "ipv6/conf/{}/accept_ra", "ipv6/conf/{}/disable_ipv6", "ipv6/conf/{}/addr_gen_mode",
                     )  # fmt: skip
                 for pattern in interfaces_settings:
@@ -93,6 +95,7 @@ class Namespace:
         self.state = {
             "links": {link["ifname"]: self.link(link) for link in links},
             "routes": [cleaned(route) for route in routes if not follows_address(route)],
+            "rules": [cleaned(rule) for rule in rules],
             "settings": settings,
         }
 
