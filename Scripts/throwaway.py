@@ -28,7 +28,7 @@ def enter_private_namespaces():
 def kernel_has(kind):
     """Whether the kernel makes links of that kind. Called in namespaces of our own."""
     subprocess.run(["ip", "link", "add", "probe0", "type", "veth", "peer", "name", "probe1"], check=True)
-    identifier = ["id", "1"] if kind == "vlan" else []
+    identifier = {"vlan": ["id", "1"], "vrf": ["table", "10"]}.get(kind, [])
     process = subprocess.run(
         ["ip", "link", "add", "probe2", "link", "probe0", "type", kind, *identifier], capture_output=True)
     for link in ("probe2", "probe0"):
