@@ -73,6 +73,7 @@ public enum ReferencePlugins {
   }
 
   private static let programs = [
+    Program(Bandwidth.self),
     Program(Bridge.self),
     Program(DHCPPlugin.self),
     Program(Dummy.self),

@@ -123,19 +123,34 @@ extension NetlinkSocket {
     _ builder: borrowing MessageBuilder, first: UInt32, awaiting: [NetlinkCompletion],
     operation: (Int) -> NetlinkOperation
   ) throws(NetlinkError) -> [ReceivedMessage] {
+    let result = try exchange(builder, first: first, awaiting: awaiting, operation: operation)
+    // The kernel answers in order; what we found missing comes behind.
+    guard let failure = result.failures.min(by: { $0.sequence < $1.sequence }) else { return result.answers }
+    let index = Int(failure.sequence - first)
+    throw error(
+      failure, in: builder, operation: operation(index), index: awaiting.count > 1 ? index : nil)
+  }
+
+  /// Exchanges built messages, of which none is larger than it can say.
+  mutating func exchange(
+    _ builder: borrowing MessageBuilder, first: UInt32, awaiting: [NetlinkCompletion],
+    operation: (Int) -> NetlinkOperation
+  ) throws(NetlinkError) -> NetlinkExchange {
     guard !builder.isOversized else {
       throw NetlinkError(
         errno: Errno(rawValue: EMSGSIZE), message: "an attribute is larger than 65,535 bytes",
         operation: operation(0).description)
     }
-    let result = try exchange(builder.bytes, first: first, awaiting: awaiting, operation: operation(0))
-    // The kernel answers in order; what we found missing comes behind.
-    guard let failure = result.failures.min(by: { $0.sequence < $1.sequence }) else { return result.answers }
-    let index = Int(failure.sequence - first)
-    throw failure.error(
-      operation: operation(index).description,
-      request: Self.message(failure.sequence, in: builder.bytes),
-      index: awaiting.count > 1 ? index : nil)
+    return try exchange(builder.bytes, first: first, awaiting: awaiting, operation: operation(0))
+  }
+
+  /// A failure as an error of the message that it is about.
+  func error(
+    _ failure: NetlinkFailure, in builder: borrowing MessageBuilder, operation: NetlinkOperation, index: Int?
+  ) -> NetlinkError {
+    failure.error(
+      operation: operation.description, request: Self.message(failure.sequence, in: builder.bytes),
+      index: index)
   }
 
   /// Finds a message that was sent by its number.

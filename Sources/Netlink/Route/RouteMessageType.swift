@@ -16,6 +16,16 @@ enum RouteMessageType {
   static let newRule: UInt16 = 32
   static let deleteRule: UInt16 = 33
   static let getRule: UInt16 = 34
+  static let newQdisc: UInt16 = 36
+  static let deleteQdisc: UInt16 = 37
+  static let getQdisc: UInt16 = 38
+  static let newClass: UInt16 = 40
+  static let deleteClass: UInt16 = 41
+  static let getClass: UInt16 = 42
+  static let newFilter: UInt16 = 44
+  static let deleteFilter: UInt16 = 45
+  static let getFilter: UInt16 = 46
+  static let newAction: UInt16 = 48
   static let newNamespaceID: UInt16 = 88
   static let getNamespaceID: UInt16 = 90
   static let newLinkProperty: UInt16 = 108

@@ -46,6 +46,8 @@ public enum RouteRequest: Hashable, Sendable {
   case getNamespaceID(descriptor: Int32)
   /// Gives that namespace the next number that is free. `EEXIST` if it has one.
   case assignNamespaceID(descriptor: Int32)
+  /// Qdiscs, classes and filters.
+  case traffic(TrafficRequest)
 
   /// The bytes of the message.
   public func encoded(sequence: UInt32 = 0) -> [UInt8] {
@@ -126,6 +128,7 @@ public enum RouteRequest: Hashable, Sendable {
         $0.namespaceIDHeader(descriptor: descriptor)
         $0.attribute(NamespaceIDAttribute.id, Int32(-1))
       }
+    case .traffic(let request): request.encode(sequence: sequence, into: &builder)
     }
   }
 
@@ -166,6 +169,7 @@ public enum RouteRequest: Hashable, Sendable {
       NetlinkOperation("delete neighbour \(neighbour.text) of link", index: neighbour.interface)
     case .getNamespaceID: "look up the number of a network namespace"
     case .assignNamespaceID: "give a number to a network namespace"
+    case .traffic(let request): request.operation
     }
   }
 }
@@ -180,6 +184,21 @@ public enum RouteReply: Hashable, Sendable {
   case route(Route)
   /// The number that was asked for; nil if there is none.
   case namespaceID(Int32?)
+  /// The qdisc that was asked for.
+  case qdisc(Qdisc)
+
+  /// What an answer of the kernel's says; nil for what is none of these.
+  init?(_ message: ReceivedMessage) {
+    if let link = Link(message) {
+      self = .link(link)
+    } else if let route = Route(message) {
+      self = .route(route)
+    } else if let reply = RouteReply(namespaceID: message) ?? RouteReply(traffic: message) {
+      self = reply
+    } else {
+      return nil
+    }
+  }
 
   /// The link, if one was asked for.
   public var link: Link? {

@@ -18,6 +18,19 @@ public struct RouteSocket: ~Copyable, Sendable {
   /// - Throws: the first failure, with the index of its request, after all answers are in.
   @discardableResult
   public mutating func perform(_ requests: [RouteRequest]) throws(NetlinkError) -> [RouteReply] {
+    var replies: [RouteReply] = []
+    replies.reserveCapacity(requests.count)
+    // The kernel answers in order; the first failure in the list is the first there was.
+    for result in try results(of: requests) { replies.append(try result.get()) }
+    return replies
+  }
+
+  /// As ``perform(_:)``, for who wants to know of each request what came of it.
+  ///
+  /// - Throws: only what kept all of them from being carried out.
+  public mutating func results(
+    of requests: [RouteRequest]
+  ) throws(NetlinkError) -> [Result<RouteReply, NetlinkError>] {
     guard !requests.isEmpty else { return [] }
     let first = socket.reserveSequences(requests.count)
     var builder = MessageBuilder(capacity: 192 * requests.count)
@@ -34,18 +47,19 @@ public struct RouteSocket: ~Copyable, Sendable {
       }
       awaiting.append(request.completion)
     }
-    let answers = try socket.perform(builder, first: first, awaiting: awaiting) { requests[$0].operation }
-    var replies = [RouteReply](repeating: .done, count: requests.count)
-    for answer in answers {
-      if let link = Link(answer) {
-        replies[Int(answer.sequence - first)] = .link(link)
-      } else if let route = Route(answer) {
-        replies[Int(answer.sequence - first)] = .route(route)
-      } else if let reply = RouteReply(namespaceID: answer) {
-        replies[Int(answer.sequence - first)] = reply
-      }
+    let exchange = try socket.exchange(builder, first: first, awaiting: awaiting) { requests[$0].operation }
+    var results = [Result<RouteReply, NetlinkError>](repeating: .success(.done), count: requests.count)
+    for answer in exchange.answers {
+      if let reply = RouteReply(answer) { results[Int(answer.sequence - first)] = .success(reply) }
     }
-    return replies
+    for failure in exchange.failures {
+      let index = Int(failure.sequence - first)
+      results[index] = .failure(
+        socket.error(
+          failure, in: builder, operation: requests[index].operation, index: requests.count > 1 ? index : nil)
+      )
+    }
+    return results
   }
 
   /// Performs one request.
@@ -76,7 +90,7 @@ public struct RouteSocket: ~Copyable, Sendable {
   }
 
   /// Entries of a table, as far as they can be read.
-  private mutating func dump<T>(
+  mutating func dump<T>(
     _ type: UInt16, _ action: String, _ header: (inout MessageBuilder) -> Void,
     _ decode: (ReceivedMessage) -> T?
   ) throws(NetlinkError) -> [T] {

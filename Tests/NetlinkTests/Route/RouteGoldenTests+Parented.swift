@@ -79,6 +79,17 @@ extension RouteGoldenTests {
       "dummy", [("ip link add name d0 type dummy", .createLink(LinkSpecification(name: "d0", kind: .dummy)))])
   }
 
+  @Test func ifbs() throws {
+    try check(
+      "ifb",
+      [
+        (
+          "ip link add name ifb1 mtu 1400 type ifb",
+          .createLink(LinkSpecification(name: "ifb1", kind: .ifb, mtu: 1400))
+        )
+      ])
+  }
+
   @Test func namespaces() throws {
     try check(
       "namespace",

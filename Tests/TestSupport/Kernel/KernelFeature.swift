@@ -16,6 +16,10 @@ public enum KernelFeature: String, CaseIterable, Sendable {
   case bond
   /// Bridges that know VLANs (CONFIG_BRIDGE_VLAN_FILTERING).
   case bridgeVLANFiltering
+  /// Filters of kind `matchall` (CONFIG_NET_CLS_MATCHALL).
+  case matchall
+  /// Qdiscs of kind `fq_codel` (CONFIG_NET_SCH_FQ_CODEL).
+  case fqCodel
   /// PCI network cards that tests may do anything with: see ``withSpareNetworkCards(_:)``.
   case pciDevices
 
@@ -39,6 +43,8 @@ public enum KernelFeature: String, CaseIterable, Sendable {
     case .dummy, .ipvlan, .vlan, .vrf, .bond: try knowsLink(kind: rawValue)
     // IFLA_BR_VLAN_FILTERING
     case .bridgeVLANFiltering: try knowsLink(kind: "bridge", data: attribute(7, [1]))
+    case .fqCodel: try knowsQdisc("fq_codel")
+    case .matchall: try knowsFilter("matchall")
     case .pciDevices: !SpareNetworkCard.addresses.isEmpty
     }
   }
@@ -63,6 +69,41 @@ private func knowsLink(kind: String, data: [UInt8] = []) throws -> Bool {
   case EOPNOTSUPP: return false
   default: throw SetupError("asking the kernel for links of kind \(kind)", code)
   }
+}
+
+/// Whether the kernel can make qdiscs of the kind.
+private func knowsQdisc(_ kind: String) throws -> Bool {
+  try inNewNetworkNamespace {
+    // RTM_NEWQDISC
+    let code = try answer(toRequest: 36, traffic(parent: 0xffff_ffff) + attribute(1, Array(kind.utf8) + [0]))
+    return try isKnown(code, kind)
+  }
+}
+
+/// Whether the kernel can make filters of the kind. It only says so where there is a place for them.
+private func knowsFilter(_ kind: String) throws -> Bool {
+  try inNewNetworkNamespace {
+    // RTM_NEWQDISC, RTM_NEWTFILTER
+    let place = try answer(
+      toRequest: 36, traffic(parent: 0xffff_fff1) + attribute(1, Array("ingress".utf8) + [0]))
+    guard place == 0 else { throw SetupError("adding a qdisc ingress", place) }
+    let all = traffic(parent: 0xffff_0000, info: 1 << 16 | 0x0300)
+    let code = try answer(toRequest: 44, all + attribute(1, Array(kind.utf8) + [0]))
+    return try isKnown(code, kind)
+  }
+}
+
+private func isKnown(_ code: Int32, _ kind: String) throws -> Bool {
+  switch code {
+  case 0, EINVAL: return true
+  case ENOENT: return false
+  default: throw SetupError("asking the kernel for \(kind)", code)
+  }
+}
+
+/// The head of a request to traffic control (`struct tcmsg`), about the loopback interface.
+private func traffic(parent: UInt32, info: UInt32 = 0) -> [UInt8] {
+  bytes(UInt32(0)) + bytes(UInt32(1)) + bytes(UInt32(0)) + bytes(parent) + bytes(info)
 }
 
 /// An attribute in the kernel's form (`struct nlattr`), padded to four bytes.

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Records what iproute2 sends to the kernel for the commands in the head lines of each fixture, and rewrites the
+# Records what iproute2 (ip, bridge, tc) sends to the kernel for the commands in the head lines of each fixture, and rewrites the
 # fixture:
 #
 #   # COMMAND         run in network namespaces of its own, prepared as below
@@ -10,7 +10,7 @@
 #   sudo ./capture-route.sh [FIXTURE.txt ...]    (needs iproute2, strace, unshare; recorded with iproute2 6.1.0)
 set -eu
 cd "$(dirname "$0")"
-[ $# -gt 0 ] || set -- *.txt
+[ $# -gt 0 ] || set -- *.txt ../traffic/*.txt
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -22,6 +22,7 @@ ip link add v0 index 11 type veth peer name v1 index 12
 ip link set v0 master br0
 for link in lo br0 v0 v1; do ip link set $link up; done
 ip link add link v1 name m1 index 13 type macvlan mode bridge
+ip link add name ifb0 index 14 type ifb
 ip addr add 192.0.2.1/24 dev v0
 trace=$1
 shift

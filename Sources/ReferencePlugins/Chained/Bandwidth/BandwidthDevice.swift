@@ -1,0 +1,59 @@
+import CNI
+import CNIPluginKit
+import Netlink
+
+/// The ifb that what a container sends is led through: one for each attachment that has a limit on that.
+///
+/// Its name is that of the Go plugin, which follows from network and container, so that either implementation finds the
+/// other's; a second interface of the container in the same network has one that follows from the interface, too. It
+/// carries the attachment's mark, but for those that the Go plugin made.
+enum BandwidthDevice {
+  /// The names in the order in which they are tried.
+  static func names(_ call: PluginCall) -> [String] {
+    let owner = call.owner
+    return [
+      "bwp" + SHA512.hexadecimal(call.network + call.containerID, length: 12),
+      owner.linkName(prefix: "bwp"), owner.linkName(prefix: "bwp", attempt: 1),
+    ]
+  }
+
+  /// The attachment's devices that are there, those with its mark first; then one without any, of the Go plugin's name,
+  /// which may be that of another interface of the container.
+  static func find(_ call: PluginCall, in host: inout RouteSocket) throws -> [Link] {
+    let links = try host.results(of: names(call).map { .getLink(.name($0)) })
+      .compactMap { try? $0.get().link }.filter { $0.kind == "ifb" }
+    return links.filter { call.owner.owns($0.alias ?? "", limit: OwnedLinks.aliasLimit) }
+      + links.prefix(1).filter { ($0.alias ?? "").isEmpty }
+  }
+
+  /// Makes one, still off and without its mark.
+  static func create(
+    _ call: PluginCall, mtu: UInt32, in host: inout RouteSocket, undo: inout UndoLog
+  ) throws -> Link {
+    for name in names(call) {
+      for _ in 0..<2 {
+        let replies = try host.results(of: [
+          .createLink(LinkSpecification(name: name, kind: .ifb, mtu: mtu)), .getLink(.name(name)),
+        ])
+        switch replies[0] {
+        case .success:
+          undo.register("creation of the ifb") {
+            var host = try RouteSocket()
+            try host.deleteIfPresent(.name(name))
+          }
+          guard let link = try replies[1].get().link else { break }
+          return link
+        case .failure(let error) where error.isUnsupported: throw KernelNeed.ifb.missing
+        case .failure(let error) where !error.isExists: throw error
+        case .failure: break
+        }
+        // Of an ADD that ended half-way: nothing leads to it, or the attachment would have been found shaped.
+        guard let taken = try? replies[1].get().link, taken.kind == "ifb",
+          call.owner.owns(taken.alias ?? "", limit: OwnedLinks.aliasLimit)
+        else { break }
+        try host.deleteIfPresent(.index(taken.index))
+      }
+    }
+    throw CNIError(.internalError, "no free name for the ifb of \(call.interfaceName)")
+  }
+}
