@@ -19,6 +19,12 @@ public struct CommandFailure: Error, CustomStringConvertible {
   /// As far as it came.
   public let result: CommandResult
 
+  /// What was missed, of a process that ended so.
+  public init(what: String, result: CommandResult) {
+    self.what = what
+    self.result = result
+  }
+
   /// What was missed, and all that the process wrote.
   public var description: String {
     "\(what) (status \(result.exitStatus))\n\(result.standardOutput)\(result.standardError)"

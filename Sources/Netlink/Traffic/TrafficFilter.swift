@@ -36,7 +36,7 @@ public struct TrafficFilter: Hashable, Sendable {
 
   /// Reads an `RTM_NEWTFILTER`; nil for anything else.
   ///
-  /// A dump also has an entry for each priority, and with u32 for each hash table, without anything that would match.
+  /// A dump also has entries that match nothing: see ``isStructure``.
   public init?(_ message: ReceivedMessage) {
     guard let header = TrafficHeader(message, type: RouteMessageType.newFilter) else { return nil }
     link = header.link

@@ -6,7 +6,8 @@ public enum TrafficRequest: Hashable, Sendable {
   /// `EEXIST` if there is one at the place already (other than the one that came with the link), unless `replace`; then
   /// one of the same kind and handle is changed in place.
   case addQdisc(Qdisc, replace: Bool = false)
-  /// With its classes and filters. `ENOENT` if it is not there, `EINVAL` if another one is.
+  /// With its classes and filters. `ENOENT` if it is not there, `EINVAL` if another one is (the one that came with the link,
+  /// say, and a handle is given).
   case deleteQdisc(
     link: Int32, parent: TrafficHandle, handle: TrafficHandle = .unspecified, kind: String = "")
   /// Answered with `RouteReply.qdisc`, or with `.done` if what is there is nothing that could be seen; `ENOENT` if there
@@ -45,7 +46,8 @@ public enum TrafficRequest: Hashable, Sendable {
     case .getQdisc(let link, let parent):
       // Before Linux 6.8 the answer is a notification, which its cause gets only if it asks for an echo.
       message(T.getQdisc, change.union(.echo)) { $0.trafficHeader(link: link, parent: parent) }
-    case .addClass(let item, let replace): message(T.newClass, creating(replace)) { item.encode(into: &$0) }
+    case .addClass(let item, let replace):
+      message(T.newClass, replace ? change.union(.create) : creating(false)) { item.encode(into: &$0) }
     case .deleteClass(let link, let handle):
       message(T.deleteClass, change) { $0.trafficHeader(link: link, handle: handle.rawValue) }
     case .addFilter(let filter, let replace):

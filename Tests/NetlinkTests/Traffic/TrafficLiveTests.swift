@@ -1,4 +1,5 @@
 import Glibc
+import SystemPackage
 import TestSupport
 import Testing
 
@@ -53,7 +54,8 @@ import Testing
       try socket.perform(.traffic(.deleteQdisc(link: link, parent: .root, handle: handle)))
       #expect(try socket.perform(.traffic(.getQdisc(link: link, parent: .root))).qdisc == nil)
       #expect(
-        socket.refusal(.traffic(.deleteQdisc(link: link, parent: .root, handle: handle)))?.isNotFound == true)
+        socket.refusal(.traffic(.deleteQdisc(link: link, parent: .root, handle: handle)))?.errno
+          == .invalidArgument)
     }
   }
 
@@ -125,9 +127,20 @@ import Testing
       }
       #expect(try socket.perform(.traffic(.getQdisc(link: link, parent: .ingress))).qdisc?.kind.name == qdisc)
 
-      let first = try #require(
-        try socket.filters(link: link, parent: .received).first { !$0.actions.isEmpty })
-      try socket.perform(.traffic(.deleteFilter(first.selector)))
+      var selector = try #require(
+        try socket.filters(link: link, parent: .received).first { !$0.isStructure }
+      ).selector
+      #expect(selector.priority == 1)
+      try socket.perform(.traffic(.deleteFilter(selector)))
+      #expect(!(try shell("tc filter show dev v0 ingress").contains("Redirect")))
+      // Of u32 the hash table remains, until its priority goes.
+      #expect(
+        try socket.filters(link: link, parent: .received).filter { !$0.isStructure }.map(\.priority) == [
+          50_000
+        ])
+      selector.handle = 0
+      selector.kind = ""
+      try socket.perform(.traffic(.deleteFilter(selector)))
       #expect(!(try shell("tc filter show dev v0 ingress").contains("pref 1 ")))
       // A link that is gone shows as none.
       try socket.perform(.deleteLink(.index(device)))

@@ -85,6 +85,10 @@ public enum TrafficAction: Hashable, Sendable {
 }
 
 extension TrafficFilter {
+  /// Whether it is an entry of a dump that stands for all filters of its priority, or for a hash table of u32, and itself
+  /// matches nothing.
+  public var isStructure: Bool { kind.name == "u32" ? handle & 0xfff == 0 : handle == 0 }
+
   /// What it does with packets, in order; none for filters of kinds that are not here, and where it only says a class.
   public var actions: [TrafficAction] {
     let list: UInt16

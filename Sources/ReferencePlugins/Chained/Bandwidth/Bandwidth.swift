@@ -214,8 +214,11 @@ struct Bandwidth: ChainedPlugin {
 
   /// What is not there any more is as good as deleted.
   private static func delete(_ requests: [RouteRequest], in host: inout RouteSocket) throws {
-    for outcome in try host.results(of: requests) {
-      if case .failure(let error) = outcome, !error.isNotFound { throw error }
+    for (request, outcome) in zip(requests, try host.results(of: requests)) {
+      guard case .failure(let error) = outcome, !error.isNotFound else { continue }
+      // In place of a qdisc that somebody else was faster to delete is the one that came with the link.
+      if case .traffic(.deleteQdisc) = request, error.errno == .invalidArgument { continue }
+      throw error
     }
   }
 

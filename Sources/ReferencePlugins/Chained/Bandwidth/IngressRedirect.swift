@@ -52,20 +52,29 @@ enum IngressRedirect {
   static func removal(
     from qdisc: Qdisc, to devices: Set<Int32>, in host: inout RouteSocket
   ) throws -> [RouteRequest] {
-    let all = try host.filters(link: qdisc.link, parent: .received)
+    let all = try host.filters(link: qdisc.link, parent: .received).filter { !$0.isStructure }
     let goners = all.filter { $0.leads(to: devices) || $0.isFromPlugin && $0.leads(to: [0]) }
     if goners.isEmpty { return [] }
     let priorities = Set(goners.map(\.priority))
-    let others = all.filter {
-      !$0.actions.isEmpty && !goners.contains($0) || !priorities.contains($0.priority)
-    }
-    if qdisc.kind.name == "ingress", others.isEmpty, goners.allSatisfy({ $0.priority == ownPriority }) {
+    if qdisc.kind.name == "ingress", goners.count == all.count, priorities == [ownPriority] {
       return [
         .traffic(.deleteQdisc(link: qdisc.link, parent: .ingress, handle: .ingressQdisc, kind: "ingress"))
       ]
     }
-    // One by one: others may have chosen the same priority.
-    return goners.map { .traffic(.deleteFilter($0.selector)) }
+    // A priority of its own goes as a whole. Where others have chosen the same, theirs stay.
+    let shared = Set(all.map(\.priority).filter(priorities.contains)).filter { priority in
+      all.contains { $0.priority == priority && !goners.contains($0) }
+    }
+    var selectors: [TrafficFilterSelector] = []
+    for filter in goners {
+      var selector = filter.selector
+      if !shared.contains(filter.priority) {
+        selector.handle = 0
+        selector.kind = ""
+      }
+      if !selectors.contains(selector) { selectors.append(selector) }
+    }
+    return selectors.map { .traffic(.deleteFilter($0)) }
   }
 }
 

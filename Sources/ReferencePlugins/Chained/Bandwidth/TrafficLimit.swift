@@ -20,11 +20,15 @@ struct TrafficLimit: Hashable {
   ///
   /// - Parameter mtu: That of the link: a bucket that holds less than a packet lets nothing pass, so it holds one.
   func tokenBucket(mtu: UInt32, clock: TrafficClock) -> TokenBucket {
-    let burst = min(max(burst, UInt64(mtu) + Self.ethernetHeader), largestBurst(clock))
+    let burst = min(max(burst, smallestBurst(mtu)), largestBurst(clock))
     return TokenBucket(
       rate: rate, buffer: Self.buffer(burst, rate: rate, clock: clock),
       limit: UInt32(clamping: Self.queue(rate) + burst))
   }
+
+  /// A packet with its Ethernet header, and what may be lost when the bucket becomes a time in whole microseconds, that
+  /// becomes a number of ticks, and that becomes bytes again.
+  private func smallestBurst(_ mtu: UInt32) -> UInt64 { UInt64(mtu) + 14 + rate / 500_000 + 2 }
 
   /// The kernel keeps a bucket as the time that it lasts, in 32 bits: 275 seconds at most. What may wait besides has to fit
   /// 32 bits together with it.
@@ -40,7 +44,7 @@ struct TrafficLimit: Hashable {
     guard bucket.rate == rate else { return false }
     let expected = tokenBucket(mtu: mtu, clock: clock)
     return bucket.buffer == expected.buffer && bucket.limit == expected.limit || burst > largestBurst(clock)
-      || burst < UInt64(mtu) + Self.ethernetHeader
+      || burst < smallestBurst(mtu)
   }
 
   /// Whether a bucket's numbers go together as those of this plugin, and of the Go plugin, do.
@@ -50,8 +54,6 @@ struct TrafficLimit: Hashable {
     }
     return buffer(UInt64(bucket.limit) - queue(bucket.rate), rate: bucket.rate, clock: clock) == bucket.buffer
   }
-
-  private static let ethernetHeader: UInt64 = 14
 
   private static func queue(_ rate: UInt64) -> UInt64 { UInt64(clamping: Double(rate) * latency / 1e6) }
 
