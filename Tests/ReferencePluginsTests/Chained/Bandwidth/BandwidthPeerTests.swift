@@ -29,7 +29,7 @@ struct BandwidthPeerTests {
   private func common(_ traffic: String) -> [String] {
     let lines = traffic.split(separator: "\n").filter { !$0.contains("index ") }
     return lines.filter { !$0.contains("action order 2:") }.map { line in
-      String(line.split(separator: "\\").first ?? "").replacing(" qlen 32", with: "")
+      String(line.split(separator: "\\").first ?? "").replacing(" qlen 32", with: " ")
     }
   }
 

@@ -50,13 +50,13 @@ struct BandwidthTests {
       let device = try #require(host.interfaceNames(result).last)
       // The name that the Go plugin derives from "net" and "c1".
       #expect(device == "bwp623e1c388032")
-      // 125,000 bytes, in whole microseconds.
+      // 125,000 bytes, but for what whole ticks cannot say.
       #expect(
         try shell("tc qdisc show dev \(end)").contains(
           "qdisc tbf 1: root refcnt 3 rate 8Mbit burst 125000b lat 25ms"))
       #expect(
         try shell("tc qdisc show dev \(device)").contains(
-          "qdisc tbf 1: root refcnt 2 rate 16Mbit burst 125000b lat 25ms"))
+          "qdisc tbf 1: root refcnt 2 rate 16Mbit burst 124998b lat 25ms"))
       #expect(try shell("tc qdisc show dev \(end) ingress").contains("qdisc ingress ffff: parent ffff:fff1"))
       let filters = try shell("tc filter show dev \(end) ingress")
       #expect(
