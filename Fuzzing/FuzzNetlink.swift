@@ -34,6 +34,18 @@ public func fuzzNetlink(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     if let (index, vlans) = BridgeVLAN.decode(message) {
       for vlan in vlans { _ = RouteRequest.addBridgeVLAN(index: index, vlan).encoded() }
     }
+    if let qdisc = Qdisc(message) {
+      _ = (qdisc.tokenBucket, qdisc.htb, qdisc.fqCodel, "\(qdisc.handle) \(qdisc.parent)")
+      rewrite(.traffic(.addQdisc(qdisc))) { Qdisc($0) == qdisc }
+    }
+    if let part = TrafficClass(message) {
+      _ = part.htb
+      rewrite(.traffic(.addClass(part))) { TrafficClass($0) == part }
+    }
+    if let filter = TrafficFilter(message) {
+      _ = (filter.actions, filter.isStructure, RouteRequest.traffic(.deleteFilter(filter.selector)).encoded())
+      rewrite(.traffic(.addFilter(filter))) { TrafficFilter($0) == filter }
+    }
     if let failure = NetlinkFailure(message) {
       _ = failure.error(operation: "fuzz", request: bytes[...]).description
     }

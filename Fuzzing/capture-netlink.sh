@@ -29,6 +29,12 @@ ip rule add priority 1000 from 10.22.0.0/16 ipproto tcp dport 80-90 iif v0 table
 ip rule add priority 1001 not fwmark 1/0xff uidrange 0-1000 table 100
 ip neigh add 192.0.2.9 lladdr 02:00:00:00:00:09 dev br0
 bridge fdb add 02:00:00:00:00:0a dev v0 master static
+ip link add ifb0 index 14 type ifb
+tc qdisc add dev br0 root handle 1: htb default 10
+tc class add dev br0 parent 1: classid 1:10 htb rate 10mbit ceil 40gbit
+tc qdisc add dev br0 parent 1:10 handle 20: tbf rate 20mbit burst 100kb latency 25ms peakrate 40mbit mtu 1540
+tc qdisc add dev v0 handle ffff: ingress
+tc filter add dev v0 parent ffff: protocol all prio 1 u32 match u32 0 0 flowid 1:1 action mirred egress redirect dev ifb0
 record() {
   name=$1
   shift
@@ -45,6 +51,9 @@ record rules6 ip -6 rule show
 record neighbours ip neigh show
 record forwarding bridge fdb show
 record vlans bridge vlan show
+record qdiscs tc qdisc show
+record classes tc class show dev br0
+record filters tc filter show dev v0 ingress
 record missing ip link show dev nosuch
 record refused ip link set br0 mtu 10
 END

@@ -95,8 +95,13 @@ def run_direct(scenario, version, adder, others=None):
         try:
             if scenario.prepare:
                 scenario.prepare(host)
+            given = [{} for _ in host.containers]
+            if scenario.behind:
+                given = [{"prevResult": adder.call(host, "ADD", scenario.before(version), container).json}
+                         for container in host.containers]  # fmt: skip
             before, names = Snapshot(host), {}
-            answers = [adder.call(host, "ADD", config, container) for container in host.containers]
+            answers = [adder.call(host, "ADD", {**config, **previous}, container)
+                       for container, previous in zip(host.containers, given)]  # fmt: skip
             after = Snapshot(host)
             for container, answer in zip(host.containers, answers):
                 result = canonical_result(answer.json, after, host, names, scenario.keep_macs)

@@ -27,6 +27,7 @@ class Scenario:
     key: Optional[str] = None  # a key that older Go plugins do not know
     previous: Optional[Callable] = None  # (version, host): the result of the plugin before; not through cnitool
     chain: tuple = ()  # the plugins before; only through cnitool
+    behind: Optional[dict] = None  # the plugin before, which each side's own runs; through cnitool it is of the chain
 
     @property
     def plugin(self):
@@ -34,6 +35,10 @@ class Scenario:
 
     def make_containers(self):
         return [Container(f"c{number + 1}", self.interface, self.arguments) for number in range(self.containers)]
+
+    def before(self, version):
+        """The configuration of the plugin before."""
+        return {"cniVersion": version, "name": "differential", **self.behind}
 
     def configuration(self, version, host=None):
         config = {"cniVersion": version, "name": "differential", **self.config}
@@ -47,7 +52,8 @@ class Scenario:
         plugin = dict(self.config)
         if self.capabilities:
             plugin["capabilities"] = {key: True for key in self.capabilities}
-        return {"cniVersion": version, "name": "differential", "plugins": [*self.chain, plugin]}
+        chain = (*self.chain, self.behind) if self.behind else self.chain
+        return {"cniVersion": version, "name": "differential", "plugins": [*chain, plugin]}
 
 
 def host_local(*ranges, **keys):

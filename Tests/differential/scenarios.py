@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import bandwidth_scenarios
 import link_scenarios
 import tuning_scenarios
 from scenario import (
@@ -172,5 +173,6 @@ STATIC = [
 ]  # fmt: skip
 
 ALL = (LOOPBACK + BRIDGE + BRIDGE_ERRORS + link_scenarios.GOOD + link_scenarios.ERRORS + HOST_LOCAL + STATIC
-       + tuning_scenarios.GOOD + tuning_scenarios.ERRORS + tuning_scenarios.CHAINS)  # fmt: skip
-CROSSED = LOOPBACK[:1] + BRIDGE + link_scenarios.GOOD + tuning_scenarios.GOOD + [scenario for scenario in HOST_LOCAL + STATIC if "," not in scenario.name]
+       + tuning_scenarios.GOOD + tuning_scenarios.ERRORS + tuning_scenarios.CHAINS
+       + bandwidth_scenarios.GOOD + bandwidth_scenarios.ERRORS)  # fmt: skip
+CROSSED = LOOPBACK[:1] + BRIDGE + link_scenarios.GOOD + tuning_scenarios.GOOD + bandwidth_scenarios.GOOD + [scenario for scenario in HOST_LOCAL + STATIC if "," not in scenario.name]

@@ -137,9 +137,33 @@ def packet_rules(host_name):
     return lines
 
 
+def traffic(host_name):
+    """What the host's links have of traffic control, beyond what they came with: qdiscs, and the filters of what links
+    receive. Of a filter's actions those that can be reached."""
+    with inside(host_name):
+        qdiscs = [qdisc for qdisc in command("tc", "-j", "qdisc", "show") if qdisc["handle"] != "0:"]
+        filters = {}
+        for name in sorted(qdisc["dev"] for qdisc in qdiscs if qdisc["kind"] in ("ingress", "clsact")):
+            filters[name] = [cleaned(entry) for entry in command("tc", "-j", "filter", "show", "dev", name, "ingress")]
+    for entry in (entry for entries in filters.values() for entry in entries):
+        actions = entry.get("options", {}).get("actions", [])
+        for number, action in enumerate(actions):
+            for counter in ("index", "ref", "bind"):
+                action.pop(counter, None)
+            if action.get("control_action", {}).get("type") == "stolen":
+                del actions[number + 1 :]
+                break
+    found = {}
+    for qdisc in qdiscs:
+        name = qdisc.pop("dev")
+        found.setdefault(name, {"qdiscs": [], "filters": filters.get(name, [])})["qdiscs"].append(cleaned(qdisc))
+    return found
+
+
 class Snapshot:
     def __init__(self, host):
         self.host = Namespace(host.name)
+        self.traffic = traffic(host.name)
         self.containers = {container.name: Namespace(container.name) for container in host.containers}
 
     def canonical(self, names):
@@ -147,6 +171,7 @@ class Snapshot:
             "host": self.host.state,
             "containers": {name: space.state for name, space in self.containers.items()},
             "leases": leases(),
+            "traffic": self.traffic,
         }
         value = renamed(value, names)
         # Sorted once the names are comparable.

@@ -7,13 +7,11 @@ public struct TrafficKind: Hashable, Sendable {
   public let name: String
   /// The attributes inside `TCA_OPTIONS`; nil: it is not sent.
   private let options: MessageBuilder?
-  private let received: ArraySlice<UInt8>?
 
   /// A kind by name, without settings.
   public init(_ name: String) {
     self.name = name
     options = nil
-    received = nil
   }
 
   /// A kind by name, with the attributes that `settings` appends.
@@ -22,18 +20,10 @@ public struct TrafficKind: Hashable, Sendable {
     var builder = MessageBuilder(capacity: 64)
     settings(&builder)
     options = builder
-    received = nil
   }
 
-  /// As it was read.
-  init(_ name: String, received: ArraySlice<UInt8>?) {
-    self.name = name
-    options = nil
-    self.received = received
-  }
-
-  /// The settings; none if there are none, or for a kind whose settings are not attributes.
-  public var attributes: Attributes { Attributes(received ?? options?.bytes[...] ?? []) }
+  /// The settings as attributes, as they were read or would be; none for a kind whose settings are not attributes.
+  public var attributes: Attributes { Attributes(options?.bytes[...] ?? []) }
 
   func encode(into builder: inout MessageBuilder) {
     if !name.isEmpty { builder.attribute(TrafficAttribute.kind, string: name) }
@@ -88,7 +78,7 @@ struct TrafficHeader {
       default: break
       }
     }
-    kind = TrafficKind(name, received: options)
+    kind = options.map { value in TrafficKind(name) { $0.append(bytes: value) } } ?? TrafficKind(name)
     self.chain = chain
   }
 }
