@@ -171,9 +171,7 @@ struct VRFTests {
       #expect(absent.message.contains("net9"))
       // A result that the version has no words for fails after everything is done.
       let old = host.chained(
-        "vrf", "\"vrfname\":\"red\"",
-        previous: host.interfaceResult("10.0.0.2/24", "10.0.0.3/24", interface: "net1"),
-        version: "0.2.0")
+        "vrf", "\"vrfname\":\"red\"", previous: host.interfaceResult(interface: "net1"), version: "0.2.0")
       _ = try host.failed(host.call(.add, old, interface: "net1"))
       #expect(try state() == before)
     }
