@@ -82,6 +82,7 @@ public enum ReferencePlugins {
     Program(IPVlan.self),
     Program(Loopback.self),
     Program(Macvlan.self),
+    Program(PortMap.self),
     Program(PTP.self),
     Program(SBR.self),
     Program(Static.self),

@@ -2,16 +2,25 @@ import CNI
 import Netlink
 
 extension OwnedTable {
+  /// What a removal took away.
+  public struct Removal: Sendable {
+    /// The owners' elements, without those of the index.
+    public var entries: [Entry] = []
+    /// If the table went with them: the elements of its base that had no owner.
+    public var extra: [Entry] = []
+
+    /// Nothing yet.
+    public init() {}
+  }
+
   /// Removes an owner's elements with these keys; what is not there, or is somebody else's, is left alone.
   ///
   /// In a table with an index it is also known whether that was all. If not, as after a change of the configuration, the
   /// rest is looked for.
-  ///
-  /// - Returns: What was removed, without the entry in the index.
   @discardableResult
   public func remove(
     _ keys: [(key: [NFTValue], set: NFTSet)], of owner: Owner, from socket: inout NetfilterSocket
-  ) throws -> [Entry] {
+  ) throws -> Removal {
     let mark = owner.mark(limit: Owner.commentLimit)
     let asked = keys + (index.map { [(key: indexKey(owner), set: $0)] } ?? [])
     return try remove(from: &socket) { socket in
@@ -31,10 +40,8 @@ extension OwnedTable {
   }
 
   /// Removes all elements of an owner whose keys are not known. Without an index, all elements are looked at.
-  ///
-  /// - Returns: What was removed, without the entry in the index.
   @discardableResult
-  public func removeAll(of owner: Owner, from socket: inout NetfilterSocket) throws -> [Entry] {
+  public func removeAll(of owner: Owner, from socket: inout NetfilterSocket) throws -> Removal {
     if index != nil { return try remove([], of: owner, from: &socket) }
     let mark = owner.mark(limit: Owner.commentLimit)
     return try removeAll(from: &socket) { $0 == mark }
@@ -42,15 +49,13 @@ extension OwnedTable {
 
   /// Removes the elements of all owners whose mark is meant. With an index, the other elements are looked at only if
   /// there is such an owner.
-  ///
-  /// - Returns: What was removed, without the entries in the index.
   @discardableResult
   public func removeAll(
     from socket: inout NetfilterSocket, where isMeant: (_ mark: String) -> Bool
-  ) throws -> [Entry] {
+  ) throws -> Removal {
     if let index {
       let owners = try PacketFilter.absentAsNil { () throws(NetlinkError) in try socket.elements(of: index) }
-      guard owners?.contains(where: { $0.comment.map(isMeant) == true }) == true else { return [] }
+      guard owners?.contains(where: { $0.comment.map(isMeant) == true }) == true else { return Removal() }
     }
     return try remove(from: &socket) { socket in
       let view = try socket.look(at: table)
@@ -83,22 +88,24 @@ extension OwnedTable {
 
   private func remove(
     from socket: inout NetfilterSocket, _ find: (inout NetfilterSocket) throws -> Found
-  ) throws -> [Entry] {
+  ) throws -> Removal {
     for attempt in 0..<Self.attempts {
       Self.pause(attempt)
       let found = try find(&socket)
-      if found.entries.isEmpty { return [] }
+      if found.entries.isEmpty { return Removal() }
+      var removal = Removal()
+      removal.entries = found.entries.filter { $0.set.name != index?.name }
       var transaction = NFTransaction()
       if attempt < Self.strictAttempts {
         transaction.generation = found.view.generation
-        try removeWhatIsLast(found, &socket, &transaction)
+        removal.extra = try removeWhatIsLast(found, &socket, &transaction)
       }
       if transaction.isEmpty { delete(found.entries, besides: [], &transaction) }
       if try socket.commit(transaction, unless: { Self.isOutdated($0) && attempt < Self.attempts - 1 }) {
-        return found.entries.filter { $0.set.name != index?.name }
+        return removal
       }
     }
-    return []
+    return Removal()
   }
 
   private func delete(_ entries: [Entry], besides gone: Set<String>, _ transaction: inout NFTransaction) {
@@ -114,24 +121,30 @@ extension OwnedTable {
   /// Where the entries are the last ones of their layouts, these go with them; the table, if nothing else is in it.
   ///
   /// Sound only in a transaction that takes effect if nothing has changed since.
+  ///
+  /// - Returns: The elements without owner that go with the table.
   private func removeWhatIsLast(
     _ found: Found, _ socket: inout NetfilterSocket, _ transaction: inout NFTransaction
-  ) throws(NetlinkError) {
+  ) throws(NetlinkError) -> [Entry] {
     var keys: [String: Set<[NFTValue]>] = [:]
     for entry in found.entries { keys[entry.set.name, default: []].insert(entry.element.key) }
+    // The index knows of all owners.
+    if let index, try holdsOnly(keys, [index], &socket) { return try removeTable(&socket, &transaction) }
+
     var layouts: [Layout] = []
     var seen: Set<String> = []
     for name in keys.keys where !seen.contains(name) {
-      guard let layout = layout(name) else { continue }
+      guard let layout = layout(name), !layout.staysWithTable else { continue }
       seen.formUnion(layout.sets.map(\.name))
-      if try holdsOnly(keys, layout, &socket) { layouts.append(layout) }
+      if try holdsOnly(keys, layout.sets, &socket) { layouts.append(layout) }
     }
-    if layouts.isEmpty { return }
-
-    let going = layouts.reduce(base.sets.count + base.chains.count) { $0 + $1.sets.count + $1.chains.count }
-    if let count = found.view.table?.useCount, Int(count) == going {
-      transaction.delete(table)
-      return
+    if layouts.isEmpty { return [] }
+    if index == nil {
+      let going = layouts.reduce(base.sets.count + base.chains.count) { $0 + $1.sets.count + $1.chains.count }
+      // Somebody may have removed a part of it.
+      if let count = found.view.table?.useCount, Int(count) <= going {
+        return try removeTable(&socket, &transaction)
+      }
     }
     let gone = Set(layouts.flatMap { $0.sets.map(\.name) })
     delete(found.entries, besides: gone, &transaction)
@@ -139,14 +152,27 @@ extension OwnedTable {
       for chain in layout.chains.reversed() { transaction.delete(chain) }
       for set in layout.sets { transaction.delete(set) }
     }
+    return []
   }
 
-  /// Whether the layout's sets hold no other elements than these. Where there are many others, the first of them tell.
+  private func removeTable(
+    _ socket: inout NetfilterSocket, _ transaction: inout NFTransaction
+  ) throws(NetlinkError) -> [Entry] {
+    transaction.delete(table)
+    var extra: [Entry] = []
+    for set in base.sets where set.name != index?.name {
+      let elements = try PacketFilter.absentAsNil { () throws(NetlinkError) in try socket.elements(of: set) }
+      extra += (elements ?? []).filter { $0.comment == nil }.map { Entry($0, in: set) }
+    }
+    return extra
+  }
+
+  /// Whether the sets hold no other elements than these. Where there are many others, the first of them tell.
   private func holdsOnly(
-    _ keys: [String: Set<[NFTValue]>], _ layout: Layout, _ socket: inout NetfilterSocket
+    _ keys: [String: Set<[NFTValue]>], _ sets: [NFTSet], _ socket: inout NetfilterSocket
   ) throws(NetlinkError) -> Bool {
     // Where these are, others are more likely than elsewhere.
-    for set in layout.sets.filter({ keys[$0.name] != nil }) + layout.sets.filter({ keys[$0.name] == nil }) {
+    for set in sets.filter({ keys[$0.name] != nil }) + sets.filter({ keys[$0.name] == nil }) {
       let own = keys[set.name] ?? []
       let first = try PacketFilter.absentAsNil { () throws(NetlinkError) in
         try NetfilterSocket().firstElements(of: set)

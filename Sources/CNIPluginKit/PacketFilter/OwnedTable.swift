@@ -19,9 +19,13 @@ public struct OwnedTable: Sendable {
     public var chains: [Chain]
     /// What the chains hold when they are new.
     public var rules: [Rule]
+    /// Whether it stays until the table goes, also without elements. In a table with an index that saves the question whether
+    /// there are others.
+    public var staysWithTable: Bool
 
     /// A layout; who only removes it can do without the rules.
-    public init(sets: [NFTSet], chains: [Chain], rules: [Rule] = []) {
+    public init(sets: [NFTSet], chains: [Chain], rules: [Rule] = [], staysWithTable: Bool = false) {
+      self.staysWithTable = staysWithTable
       self.sets = sets
       self.chains = chains
       self.rules = rules
@@ -76,6 +80,9 @@ public struct OwnedTable: Sendable {
     self.base = Layout(sets: base.sets + (index.map { [$0] } ?? []), chains: base.chains, rules: base.rules)
     self.layout = layout
   }
+
+  /// The layout that a set belongs to, by its name; nil for the sets of the base.
+  public func layout(of set: String) -> Layout? { layout(set) }
 
   /// How often something is tried again that somebody else's change got in the way of.
   static let attempts = 60

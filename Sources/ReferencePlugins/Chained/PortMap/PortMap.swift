@@ -1,0 +1,176 @@
+import CNI
+import CNIPluginKit
+import NetworkAddresses
+import Netlink
+
+/// `portmap`: ports of the host that lead to ports of the container.
+struct PortMap: ChainedPlugin {
+  static let type = "portmap"
+  static let summary = "makes ports of the container reachable by ports of the host"
+  static let changesNamespace = false
+
+  let configuration: PortMapConfiguration
+
+  init(_ call: PluginCall) throws {
+    configuration = try PortMapConfiguration(call)
+  }
+
+  // MARK: ADD
+
+  func apply(_ call: PluginCall, to result: inout AddResult, undo: inout UndoLog) throws {
+    guard let mappings = configuration.mappings, !mappings.isEmpty else { return }
+    let addresses = result.containerAddresses(call.interfaceName)
+    for mapping in mappings where !addresses.contains(where: { mapping.canServe($0.family) }) {
+      call.log(
+        mapping.isUnreachable
+          ? "\(mapping) is left out: from ::1 the kernel lets nothing lead to a container, use 127.0.0.1"
+          : "\(mapping) is left out: \(call.interfaceName) has no address of that family")
+    }
+    if addresses.isEmpty { return }
+    let owner = call.owner
+    switch configuration.backend {
+    case .nftables: try applyNatively(addresses, owner, &undo)
+    case .iptables:
+      undo.register("port mappings of iptables") { try ForeignPortMappings(owner).remove() }
+      try ForeignPortMappings(owner).installIPTables(mappings, to: addresses, configuration.foreignSettings)
+      if configuration.translatesSource, let address = addresses.first(where: { $0.family == .ipv4 })?.address
+      {
+        try LocalRouting.enable(LocalRouting.interface(to: address)?.name)
+      }
+    }
+    // Only now: a flow that is forgotten earlier could be back before the rules are.
+    StaleConnections.forget(to: mappings, addresses, call)
+  }
+
+  private func applyNatively(_ addresses: [IPPrefix], _ owner: Owner, _ undo: inout UndoLog) throws {
+    let ports = MappedPorts(configuration, addresses: addresses)
+    let destinations = ports.destinations()
+    if destinations.isEmpty { return }
+    var entries = destinations.map(\.entry) + ports.sources()
+    var shared: [OwnedTable.Entry] = []
+    var link: LocalRouting.Interface?
+    if ports.needLocalRouting, let address = addresses.first(where: { $0.family == .ipv4 })?.address {
+      link = try LocalRouting.interface(to: address)
+    }
+    if let link, link.needsEnabling {
+      let entry = OwnedTable.Entry(Element(.interface(link.name)), in: PortMapTable.localRouting)
+      // The host's end of a pair goes with the container; a bridge stays.
+      if link.isOfContainer { entries.append(entry) } else { shared.append(entry) }
+    }
+
+    var socket = try NetfilterSocket()
+    try PortMapTable.owned.install(
+      entries, layouts: ports.layouts(entries), extra: shared, owner: owner, in: &socket
+    ) { taken in
+      try resolve(taken, destinations, owner)
+    }
+    undo.register("port mappings") { try PortMapTable.remove([], of: owner) }
+    if let link, link.needsEnabling { try LocalRouting.enable(link.name) }
+  }
+
+  /// Somebody else has the port.
+  private func resolve(
+    _ taken: OwnedTable.Entry, _ wanted: [(mapping: PortMapping, entry: OwnedTable.Entry)], _ owner: Owner
+  ) throws -> OwnedTable.Resolution {
+    let holder = taken.element.comment.flatMap { Owner($0) }
+    // The same container in another network: callers ask each of its networks for all of its ports.
+    if let attachment = holder?.attachment, attachment.containerID == owner.attachment?.containerID {
+      return .keep
+    }
+    // What is no port was left by somebody who had the container's address before.
+    guard case .value? = taken.element.data else { return .replace }
+    let mapping = wanted.first { $0.entry.element.key == taken.element.key }?.mapping
+    var who = "somebody else (\(taken.element.comment ?? "without a name"))"
+    if let holder, let attachment = holder.attachment {
+      who =
+        "container \(attachment.containerID), network \(holder.network), interface \(attachment.interfaceName)"
+    }
+    throw CNIError(
+      CNIError.Code(rawValue: 100),
+      "port \(mapping?.hostDescription ?? taken.element.description) of the host is taken by \(who)",
+      details:
+        "map another port, or remove that container first; if it is gone already, its DEL or a GC frees the port"
+    )
+  }
+
+  // MARK: DEL and GC
+
+  func remove(_ call: PluginCall, previous: AddResult?) throws {
+    var removed: [OwnedTable.Entry] = []
+    var failure: (any Error)?
+    do {
+      removed = try PortMapTable.remove(keys(call, previous), of: call.owner)
+    } catch { failure = error }
+    do {
+      try ForeignPortMappings(call.owner).remove()
+    } catch { failure = failure ?? error }
+    StaleConnections.forget(
+      removed, configuration.mappings ?? [], previous?.containerAddresses(call.interfaceName) ?? [], call)
+    if let failure { throw failure }
+  }
+
+  /// Where the attachment's elements are; not all of them, if the configuration has changed or little is known.
+  private func keys(_ call: PluginCall, _ previous: AddResult?) -> [(key: [NFTValue], set: NFTSet)] {
+    guard let previous, configuration.conditions != nil else { return [] }
+    let ports = MappedPorts(configuration, addresses: previous.containerAddresses(call.interfaceName))
+    var entries = ports.destinations().map(\.entry) + ports.sources()
+    if !entries.isEmpty {
+      entries += previous.interfaces.filter { $0.sandbox?.isEmpty ?? true }.map {
+        .init(Element(.interface($0.name)), in: PortMapTable.localRouting)
+      }
+    }
+    return entries.map { (key: $0.element.key, set: $0.set) }
+  }
+
+  func collectGarbage(_ call: PluginCall, stale: StaleMarks) throws {
+    var failure: (any Error)?
+    do {
+      StaleConnections.forget(try PortMapTable.removeAll(where: stale.contains), [], [], call)
+    } catch { failure = error }
+    try ForeignPortMappings.removeAll(where: stale)
+    if let failure { throw failure }
+  }
+
+  // MARK: CHECK and STATUS
+
+  func verify(_ call: PluginCall, against result: AddResult) throws {
+    guard let mappings = configuration.mappings, !mappings.isEmpty else { return }
+    let addresses = result.containerAddresses(call.interfaceName)
+    var failure: (any Error)?
+    if configuration.backend == .nftables {
+      do {
+        return try PortMapTable.verify(MappedPorts(configuration, addresses: addresses), of: call.owner)
+      } catch { failure = error }
+    }
+    // Another implementation may have added the container.
+    for address in addresses.map(\.address) {
+      let served = mappings.filter { $0.serves(address.family) }
+      if served.isEmpty { continue }
+      do {
+        try ForeignPortMappings(call.owner).verify(served, to: address, configuration.foreignSettings)
+      } catch { throw failure ?? error }
+    }
+  }
+
+  func checkRequirements(_ call: PluginCall) throws {
+    switch configuration.backend {
+    case .nftables: try PortMapTable.checkAvailability()
+    case .iptables:
+      if HostProgram("iptables-restore").isInstalled { return }
+      throw CNIError(
+        .notAvailable, "iptables-restore is not installed, and the configuration asks for it",
+        details: "install iptables, or leave out backend and externalSetMarkChain: nf_tables needs no program"
+      )
+    }
+  }
+}
+
+extension PortMapConfiguration {
+  /// The same for the iptables form.
+  var foreignSettings: ForeignPortMappings.Settings {
+    .init(
+      masquerades: translatesSource, masqueradesAll: masqueradesAll, markBit: markBit,
+      externalMarkChain: setMarkChain, conditionsV4: conditionsV4.filter { !$0.isEmpty },
+      conditionsV6: conditionsV6.filter { !$0.isEmpty })
+  }
+}
