@@ -25,7 +25,7 @@ extension DHCPv6Client {
       retransmission.maximum = solicitMaximum
     }
     exchange = DHCPv6Exchange(
-      kind: kind, transactionID: UInt32(truncatingIfNeeded: random.next()) & 0xff_ffff,
+      kind: kind, transactionID: (random.next() as UInt32) & 0xff_ffff,
       options: [.clientID(clientID)] + options, retransmission: retransmission, began: start, next: start)
   }
 

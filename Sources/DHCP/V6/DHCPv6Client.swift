@@ -126,7 +126,7 @@ public struct DHCPv6Client: Sendable {
   /// How often servers have refused since there was a lease.
   var refusals = 0
   var nextProbe: Duration?
-  var random: DHCPv6Random
+  var random: SplitMix
 
   /// A client that has no lease.
   ///
@@ -142,7 +142,7 @@ public struct DHCPv6Client: Sendable {
     self.associationID = associationID
     self.settings = settings
     solicitMaximum = settings.longestPause
-    random = DHCPv6Random(seed: seed)
+    random = SplitMix(state: seed)
   }
 
   /// When ``advance(to:)`` is to be called, if nothing arrives before; nil: no need.
@@ -280,19 +280,4 @@ struct DHCPv6Offer: Sendable, Hashable {
   var serverID: DUID
   var preference: UInt8
   var addresses: [IPv6Address]
-}
-
-/// Random numbers that a seed determines (SplitMix64). They spread load and tell answers apart; they are no secret.
-struct DHCPv6Random: RandomNumberGenerator, Sendable {
-  private var state: UInt64
-
-  init(seed: UInt64) { state = seed }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var z = state
-    z = (z ^ z >> 30) &* 0xbf58_476d_1ce4_e5b9
-    z = (z ^ z >> 27) &* 0x94d0_49bb_1331_11eb
-    return z ^ z >> 31
-  }
 }

@@ -1,6 +1,6 @@
-/// SplitMix64 (Steele, Lea, Flood 2014): random enough for transaction numbers and pauses, and the same again from the
-/// same seed, which tests need.
-struct SplitMix: Sendable {
+/// SplitMix64 (Steele, Lea, Flood 2014): random enough for transaction numbers and pauses, which are no secret, and the
+/// same again from the same seed, which tests need.
+struct SplitMix: RandomNumberGenerator, Sendable {
   var state: UInt64
 
   mutating func next() -> UInt64 {
