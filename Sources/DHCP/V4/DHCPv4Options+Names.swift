@@ -58,16 +58,9 @@ enum DomainNames {
     return nil
   }
 
-  /// Whether it can stand in a resolver's configuration: what a server sends ends up in files with lines and words.
+  /// Whether it can stand in a resolver's configuration.
   static func isPlain(_ name: String) -> Bool {
     !name.isEmpty && name.utf8.count <= 253
-      && name.utf8.allSatisfy {
-        switch $0 {
-        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-          UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "_"), UInt8(ascii: "."):
-          true
-        default: false
-        }
-      }
+      && name.utf8.allSatisfy { $0.isOfHostName || $0 == UInt8(ascii: ".") }
   }
 }

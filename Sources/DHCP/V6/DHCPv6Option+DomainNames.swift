@@ -2,8 +2,7 @@ extension DHCPv6Option {
   /// Reads names as labels (RFC 1035, section 3.1; RFC 8415, section 10, forbids compression). `nil` if a label leads
   /// beyond the end or has more than 63 bytes, or a name more than 255.
   ///
-  /// A name that could not be a host's is left out: it would go into a resolv.conf, where a space or a line break
-  /// means something.
+  /// A name that could not be a host's is left out.
   static func domainNames(_ data: ArraySlice<UInt8>) -> [String]? {
     var reader = ByteReader(data)
     var names: [String] = []
@@ -17,21 +16,12 @@ extension DHCPv6Option {
         guard length > 0 else { break }
         if !name.isEmpty { name.append(UInt8(ascii: ".")) }
         name += label
-        isHostName = isHostName && label.allSatisfy(isOfHostName)
+        isHostName = isHostName && label.allSatisfy(\.isOfHostName)
         guard name.count <= 253 else { return nil }
       }
       if isHostName && !name.isEmpty { names.append(String(decoding: name, as: UTF8.self)) }
     }
     return names
-  }
-
-  private static func isOfHostName(_ byte: UInt8) -> Bool {
-    switch byte {
-    case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-      UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "_"):
-      true
-    default: false
-    }
   }
 
   /// Labels of more than 63 bytes are cut.
