@@ -93,10 +93,7 @@ final class DHCPDaemon {
       log(attachment.key, "the lease is not kept, a restart of the daemon will lose it: \(failure)")
       return failure
     }
-    surroundings.slowWork.perform {
-      store.sync(name)
-      return nil
-    }
+    surroundings.slowWork.perform { store.sync(name) }
     return nil
   }
 

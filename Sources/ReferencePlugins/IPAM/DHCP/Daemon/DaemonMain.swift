@@ -46,7 +46,6 @@ enum DaemonMain {
 
     var isEnding = false
     try loop.watch(signals) { _ in if clinux_signal_take(signals) != 0 { isEnding = true } }
-    try loop.watch(slowWork.descriptor) { _ in slowWork.complete() }
     daemon.loadLeases()
     let connections = PluginConnections(listener: socket.descriptor, daemon: daemon, loop: loop)
     try connections.listen()
