@@ -39,14 +39,12 @@ final class DHCPv6Session: LeaseSession {
     settings.longestPause = surroundings.settings.longestPause
     settings.probing = surroundings.settings.probing
     client = DHCPv6Client(clientID: clientID, settings: settings)
-    sockets.heard = { [unowned self] message in
-      let now = EventLoop.now
-      perform(client.receive(message, at: now))
-    }
-    sockets.advertised = { [unowned self] address in
-      let now = EventLoop.now
-      perform(client.conflict(over: address, at: now))
-    }
+    sockets.heard = { [weak self] message in self?.hear { $0.receive(message, at: $1) } }
+    sockets.advertised = { [weak self] address in self?.hear { $0.conflict(over: address, at: $1) } }
+  }
+
+  private func hear(_ react: (inout DHCPv6Client, _ now: Duration) -> [DHCPv6Client.Action]) {
+    perform(react(&client, EventLoop.now))
   }
 
   /// By what servers know an attachment: the same each time, and another one for each.

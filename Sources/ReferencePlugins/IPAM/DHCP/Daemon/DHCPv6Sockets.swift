@@ -34,6 +34,8 @@ final class DHCPv6Sockets {
     slowWork = surroundings.slowWork
   }
 
+  deinit { close() }
+
   /// Whether there is anything to hear an answer with.
   var isOpen: Bool { datagrams != nil }
 
@@ -49,7 +51,7 @@ final class DHCPv6Sockets {
     }
     guard socket >= 0 else { throw Errno(rawValue: errno) }
     datagrams = socket
-    try loop.watch(socket) { [unowned self] _ in self.receiveDatagrams() }
+    try loop.watch(socket) { [weak self] _ in self?.receiveDatagrams() }
   }
 
   /// Servers answer to it, and RFC 8415, section 17, wants messages to come from it.
@@ -108,7 +110,7 @@ final class DHCPv6Sockets {
       }
       guard socket >= 0 else { throw Errno(rawValue: errno) }
       neighbours = socket
-      try loop.watch(socket) { [unowned self] _ in self.receiveAdvertisements() }
+      try loop.watch(socket) { [weak self] _ in self?.receiveAdvertisements() }
     }
     guard let neighbours else { return }
     guard clinux_neighbour_solicit(neighbours, interface.index, address.bytes, interface.mac.bytes) == 0
