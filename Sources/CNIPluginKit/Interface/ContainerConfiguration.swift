@@ -52,7 +52,6 @@ struct ContainerConfiguration {
       }
       try Sysctl.write("1", to: "net/ipv6/conf/\(name)/keep_addr_on_down")
     }
-    if settings.surroundings == .router { return }
     if hasIPv6, announces { try Sysctl.write("1", to: "net/ipv6/conf/\(name)/ndisc_notify") }
     // These are refinements: a kernel without IPv6, or without one of them, still makes a working attachment.
     if let detects = settings.detectsDuplicateAddresses {

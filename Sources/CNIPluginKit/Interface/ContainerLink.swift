@@ -55,11 +55,9 @@ public struct ContainerLink: Sendable {
       try socket.perform(.changeLink(.index(link.index), LinkChange(mac: mac)))
       return try socket.link(index: link.index)
     }
-    var created = CreatedLink(
+    return CreatedLink(
       interfaces: [Interface(name: name, mac: link.mac?.description, sandbox: call.namespacePath)],
-      position: 0, index: link.index, mac: link.mac)
-    created.announcement = announcement
-    return created
+      position: 0, index: link.index, mac: link.mac, announcement: announcement)
   }
 
   private func create(_ link: LinkSpecification, in attachment: InterfaceAttachment) throws {

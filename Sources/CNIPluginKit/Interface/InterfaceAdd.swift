@@ -42,7 +42,7 @@ extension InterfacePlugin {
       }
     }
     try connect(link, result: &result, in: attachment)
-    if !result.ips.isEmpty, settings.surroundings == .network { announce(result, link, in: attachment) }
+    if !result.ips.isEmpty { announce(result, link, in: attachment) }
     if !settings.dns.isEmpty { result.dns = settings.dns }
     return result
   }

@@ -91,16 +91,6 @@ public struct InterfaceSettings: Sendable {
   /// False for a device that a process drives by itself (DPDK): the container gets no interface of the kernel's. IPAM and
   /// the result are as ever; nothing is configured, announced or looked for in the container.
   public var hasKernelInterface = true
-  /// What the container finds at the other end of its link.
-  public var surroundings: Surroundings
-
-  /// Who shares the container's link.
-  public enum Surroundings: Sendable {
-    /// A network: whoever had the addresses before may be remembered there, so they are announced.
-    case network
-    /// A router that was made together with the link, and nobody else: it remembers nothing.
-    case router
-  }
 
   /// Whether the lease is given back while the interface is still there, because that is the way to whoever gave it: a
   /// DHCP server. Other leases are given back afterwards.
@@ -109,14 +99,13 @@ public struct InterfaceSettings: Sendable {
   /// Reads the common keys of a call's configuration.
   public init(
     _ call: PluginCall, detectsDuplicateAddresses: Bool? = nil, leavesInterfaceDown: Bool = false,
-    surroundings: Surroundings = .network, inheritsAddresses: Bool = false
+    inheritsAddresses: Bool = false
   ) throws(CNIError) {
     ipamType = call.configuration.ipamType
     self.inheritsAddresses = inheritsAddresses
     dns = call.configuration.dns
     self.detectsDuplicateAddresses = detectsDuplicateAddresses
     self.leavesInterfaceDown = leavesInterfaceDown
-    self.surroundings = surroundings
   }
 }
 
@@ -147,9 +136,9 @@ public struct CreatedLink: Sendable {
   /// Links on the host that the plugin itself goes on with.
   public var hostLinks: [Link]
   /// How the neighbours learn who has the addresses now.
-  public var announcement = AnnouncementWay.bySettingMAC
+  public var announcement: AnnouncementWay
 
-  /// A way to tell the neighbours of addresses.
+  /// A way to tell the neighbours of addresses: somebody else may have had them a moment ago, and be remembered.
   ///
   /// By itself the kernel announces IPv4 addresses when the interface comes up. That is enough where it has a carrier by
   /// then, which the end of a pair has not.
@@ -160,14 +149,16 @@ public struct CreatedLink: Sendable {
     case bySending
     /// What the kernel does by itself is all.
     case byKernel
-    /// There is nobody to tell.
+    /// There is nobody to tell: no neighbour, or only one that was made together with the link and remembers nothing.
     case none
   }
 
   /// A link with its place in the result.
   public init(
-    interfaces: [Interface], position: Int, index: Int32, mac: MACAddress?, hostLinks: [Link] = []
+    interfaces: [Interface], position: Int, index: Int32, mac: MACAddress?, hostLinks: [Link] = [],
+    announcement: AnnouncementWay = .bySettingMAC
   ) {
+    self.announcement = announcement
     self.hostLinks = hostLinks
     self.interfaces = interfaces
     self.position = position

@@ -18,7 +18,7 @@ struct PTP: InterfacePlugin {
 
   init(_ call: PluginCall) throws {
     let keys = try call.configuration.object()
-    settings = try InterfaceSettings(call, surroundings: .router)
+    settings = try InterfaceSettings(call)
     masquerade = try Masquerade.Backend(keys)
     mtu = call.onlyRemoves ? nil : try keys.mtu()
     if !call.onlyRemoves { _ = try call.requiredIPAMType() }
@@ -35,7 +35,7 @@ struct PTP: InterfacePlugin {
         Interface(name: pair.host.name, mac: pair.host.mac?.description),
         Interface(name: call.interfaceName, mac: pair.mac.description, sandbox: call.namespacePath),
       ],
-      position: 1, index: pair.containerIndex, mac: pair.mac, hostLinks: [pair.host])
+      position: 1, index: pair.containerIndex, mac: pair.mac, hostLinks: [pair.host], announcement: .none)
   }
 
   func complete(_ result: inout AddResult, link: CreatedLink) throws {
