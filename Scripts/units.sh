@@ -2,8 +2,8 @@
 # units.sh install|remove UNIT_DIRECTORY PLUGIN_DIRECTORY
 #
 # systemd's units of the dhcp daemon. They are put in place, and neither enabled nor started: that is the
-# administrator's business (systemctl enable --now cni-dhcp.socket). PLUGIN_DIRECTORY is the one at run time, without
-# DESTDIR: the service starts dhcp from there. A unit that somebody else wrote is never removed.
+# administrator's business. PLUGIN_DIRECTORY is the one at run time, without DESTDIR: the service starts dhcp from
+# there. A unit that somebody else wrote is never removed.
 set -euo pipefail
 action=$1 units=$2 plugins=$3
 source=$(dirname "$0")/../Packaging/systemd
@@ -18,8 +18,8 @@ install)
     chmod 644 "$fresh"
     mv -fT "$fresh" "$units/$(basename "$unit")"
   done
-  printf 'installed cni-dhcp.service and cni-dhcp.socket in %s; to use dhcp: systemctl enable --now cni-dhcp.socket\n' \
-    "$units"
+  printf 'installed cni-dhcp.service and cni-dhcp.socket in %s; to use dhcp: %s\n' "$units" \
+    'systemctl enable --now cni-dhcp.socket cni-dhcp.service'
   ;;
 remove)
   for unit in "$source"/*; do

@@ -88,7 +88,8 @@ expect "removing twice says so" not Scripts/uninstall.sh "$bin" "$prefix" 2>/dev
 
 units=$directory/units
 says() { grep -qF "$2" "$1"; }
-expect "installing systemd's units" Scripts/units.sh install "$units" /somewhere/bin >/dev/null
+expect "installing systemd's units" Scripts/units.sh install "$units" /somewhere/bin >"$directory/said"
+expect "it says how to use both" says "$directory/said" "systemctl enable --now cni-dhcp.socket cni-dhcp.service"
 expect "both are there, and nothing else" [ "$(find "$units" -type f | wc -l)" = 2 ]
 expect "the service starts the plugin directory's dhcp" says "$units/cni-dhcp.service" "ExecStart=/somewhere/bin/dhcp daemon"
 expect "the socket is the one that the plugin looks for" says "$units/cni-dhcp.socket" "ListenStream=/run/cni/dhcp.sock"

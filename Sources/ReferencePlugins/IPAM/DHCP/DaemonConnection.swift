@@ -16,7 +16,7 @@ struct DaemonConnection {
   /// For how long a daemon that is well may be silent.
   static let patience = 10_000
   private static let remedy =
-    "start it: systemctl enable --now cni-dhcp.socket, or run \"dhcp daemon\" from the plugin directory"
+    "start it: systemctl enable --now cni-dhcp.socket cni-dhcp.service, or run \"dhcp daemon\" from the plugin directory"
 
   private let path: String
 

@@ -153,7 +153,7 @@ struct DHCPDaemonTests {
         let away = try host.fail(.add)
         #expect(away.code == .tryAgainLater)
         #expect(away.message.contains("the dhcp daemon is not running"))
-        #expect(away.details.contains("systemctl enable --now cni-dhcp.socket"))
+        #expect(away.details.contains("systemctl enable --now cni-dhcp.socket cni-dhcp.service"))
         try host.startDaemon()
         try host.succeed(.check, host.after(result))
       }
