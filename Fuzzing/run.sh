@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs one fuzz target: Fuzzing/run.sh TARGET SECONDS, where TARGET is configuration, result or netlink.
+# Runs one fuzz target: Fuzzing/run.sh TARGET SECONDS, where TARGET is configuration, result, netlink or dhcp.
 # Inputs that break an invariant are left in .build/fuzzing/TARGET/findings, and the exit status is not 0.
 set -eu
 
@@ -11,7 +11,8 @@ case $target in
 configuration) modules="NetworkAddresses CNI" main=FuzzConfiguration.swift ;;
 result) modules="NetworkAddresses CNI" main=FuzzResult.swift ;;
 netlink) modules="NetworkAddresses Netlink" main=FuzzNetlink.swift ;;
-*) echo "$0: no target '$target'; there are configuration, result and netlink" >&2 && exit 64 ;;
+dhcp) modules="NetworkAddresses DHCP" main=FuzzDHCP.swift ;;
+*) echo "$0: no target '$target'; there are configuration, result, netlink and dhcp" >&2 && exit 64 ;;
 esac
 
 mkdir -p "$build/corpus" "$build/findings"
