@@ -30,7 +30,10 @@ struct ContainerConfiguration {
       requests.append(.changeLink(.index(link.index), LinkChange(isUp: true)))
     }
     let waits = settings.detectsDuplicateAddresses == true && hasIPv6
-    let routes = linkRoutes.before + result.routes.map { .addRoute(route($0)) } + linkRoutes.after
+    // The container may have another interface by which it reaches the same.
+    let routes =
+      linkRoutes.before + eachOnce(result.routes.map(route)).map { .addRoute($0, beside: true) }
+      + linkRoutes.after
     // A route's gateway is reachable only once its own address is beyond doubt.
     try attachment.inContainer { socket in
       if waits {
@@ -59,6 +62,12 @@ struct ContainerConfiguration {
       try? Sysctl.write(detects ? "1" : "0", to: "net/ipv6/conf/\(name)/accept_dad")
     }
     if announces { try? Sysctl.write("1", to: "net/ipv4/conf/\(name)/arp_notify") }
+  }
+
+  private func eachOnce(_ routes: [Route]) -> [Route] {
+    var different: [Route] = []
+    for route in routes where !different.contains(route) { different.append(route) }
+    return different
   }
 
   /// A route of the result, with the gateway of its family's first address where it names none (spec section 5).

@@ -71,7 +71,10 @@ struct InterfaceCheck {
         let found = present.contains { entry in
           entry.destination == route.destination.network
             // No gateway is also what 0.0.0.0 says, where an IPAM plugin means the link itself.
-            && (route.gateway.map { entry.gateway ?? .unspecified($0.family) == $0 } ?? true)
+            && (route.gateway.map { gateway in
+              entry.gateway ?? .unspecified(gateway.family) == gateway
+                || entry.nextHops.contains { $0.gateway == gateway }
+            } ?? true)
             && (route.table == nil || entry.table == route.table.map { UInt32(clamping: $0) })
         }
         guard found else {

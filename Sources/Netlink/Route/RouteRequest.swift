@@ -27,8 +27,9 @@ public enum RouteRequest: Hashable, Sendable {
   case addAddress(InterfaceAddress, index: Int32, replace: Bool = false)
   /// `EADDRNOTAVAIL` if it is not there.
   case deleteAddress(InterfaceAddress, index: Int32)
-  /// `EEXIST` if there is a route of the same destination, priority and table, unless `replace`.
-  case addRoute(Route, replace: Bool = false)
+  /// `EEXIST` if there is a route of the same destination, priority and table, unless `replace`, or unless that one leads
+  /// another way and this one is to stand `beside` it (IPv4: before it; IPv6: both are used in turns).
+  case addRoute(Route, replace: Bool = false, beside: Bool = false)
   /// The first that matches; `ESRCH` if none does.
   case deleteRoute(Route)
   /// Answered with `RouteReply.route`: the way that a packet of the host's own takes to the address.
@@ -101,8 +102,10 @@ public enum RouteRequest: Hashable, Sendable {
       message(T.newAddress, creating(replace)) { address.encode(index: index, into: &$0) }
     case .deleteAddress(let address, let index):
       message(T.deleteAddress, change) { address.encode(index: index, into: &$0) }
-    case .addRoute(let route, let replace):
-      message(T.newRoute, creating(replace)) { route.encode(deleting: false, into: &$0) }
+    case .addRoute(let route, let replace, let beside):
+      message(T.newRoute, beside ? change.union(.create) : creating(replace)) {
+        route.encode(deleting: false, into: &$0)
+      }
     case .deleteRoute(let route):
       message(T.deleteRoute, change) { route.encode(deleting: true, into: &$0) }
     case .getRoute(let address):
@@ -158,7 +161,7 @@ public enum RouteRequest: Hashable, Sendable {
       NetlinkOperation("add address \(address.prefix) to link", index: index)
     case .deleteAddress(let address, let index):
       NetlinkOperation("delete address \(address.prefix) of link", index: index)
-    case .addRoute(let route, _): NetlinkOperation("add route \(route.text)")
+    case .addRoute(let route, _, _): NetlinkOperation("add route \(route.text)")
     case .deleteRoute(let route): NetlinkOperation("delete route \(route.text)")
     case .getRoute(let address): NetlinkOperation("find the route to \(address)")
     case .addRule(let rule): NetlinkOperation("add routing rule \(rule.text)")
