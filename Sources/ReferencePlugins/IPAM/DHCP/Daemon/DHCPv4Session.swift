@@ -1,10 +1,7 @@
-import CLinux
 import CNI
 import DHCP
 import Glibc
-import LinuxNetworking
 import NetworkAddresses
-import Netlink
 import SystemPackage
 
 /// A DHCPv4 lease of one attachment.
@@ -14,12 +11,9 @@ final class DHCPv4Session: LeaseSession {
 
   private let interface: AttachedInterface
   private let wishes: LeaseWishes
-  private let surroundings: LeaseSurroundings
+  private let sockets: DHCPv4Sockets
   private weak var owner: (any LeaseSessionOwner)?
   private var client: DHCPv4Client
-  /// Both are open only while an answer is waited for: an open socket keeps the namespace alive.
-  private var packetSocket: Int32?
-  private var datagramSocket: Int32?
   /// For how long an answer is waited for: the sockets are closed then, unless more was sent.
   private static let answerTime = Duration.seconds(5)
   private var closesAt: Duration?
@@ -35,8 +29,8 @@ final class DHCPv4Session: LeaseSession {
   ) {
     self.interface = interface
     self.wishes = wishes
-    self.surroundings = surroundings
     self.owner = owner
+    sockets = DHCPv4Sockets(interface: interface, surroundings: surroundings)
     var settings = DHCPv4Client.Settings(
       hardwareAddress: interface.mac,
       clientIdentifier: wishes.provided[.clientIdentifier] ?? clientIdentifier)
@@ -47,9 +41,9 @@ final class DHCPv4Session: LeaseSession {
     settings.longestPause = surroundings.settings.longestPause
     settings.probing = surroundings.settings.probing
     client = DHCPv4Client(settings, seed: .random(in: .min ... .max))
+    sockets.heard = { [weak self] message, sender in self?.hear(message, from: sender) }
+    sockets.heardARP = { [weak self] packet in self?.hear(packet) }
   }
-
-  deinit { closeSockets() }
 
   var nextDeadline: Duration? {
     guard let closesAt else { return client.nextDeadline }
@@ -64,7 +58,7 @@ final class DHCPv4Session: LeaseSession {
   // MARK: The client's life
 
   func begin(at now: Duration) throws {
-    try openPacketSocket()
+    try sockets.openForPackets()
     perform(client.start(at: now), at: now)
   }
 
@@ -76,16 +70,8 @@ final class DHCPv4Session: LeaseSession {
   func release(at now: Duration) {
     for action in client.release(at: now) {
       guard case .send(let message, .unicast(let server, let from)) = action else { continue }
-      // A renewal may still wait for the server's hardware address: behind it, so that it is not what comes last.
-      if let datagramSocket {
-        let bytes = message.encode()
-        _ = clinux_dhcp_udp_send(datagramSocket, server.rawValue, bytes, bytes.count)
-      }
-      // And by packet socket: the container's interface may have lost its address, and a neighbour that is not known yet would
-      // have to be asked for, while the interface is about to go.
       do throws(Errno) {
-        if packetSocket == nil { try interfaceErrno { try self.openPacketSocket() } }
-        try sendPacket(message, from: from, to: server, hardware: serverHardware ?? .broadcast)
+        try sockets.sendLast(message, from: from, to: server, at: serverHardware ?? .broadcast)
       } catch {
         end("the lease could not be given back: \(error)")
         return
@@ -109,7 +95,7 @@ final class DHCPv4Session: LeaseSession {
     for action in actions {
       switch action {
       case .send(let message, let destination): send(message, to: destination)
-      case .probe(let address): sendARP(.probe(for: address, from: interface.mac))
+      case .probe(let address): sockets.send(.probe(for: address, from: interface.mac))
       case .bound(let lease):
         let renewed = standing == .held
         lastLease = lease
@@ -143,10 +129,9 @@ final class DHCPv4Session: LeaseSession {
   private func send(_ message: DHCPv4Message, to destination: DHCPv4Client.Destination) {
     do {
       switch destination {
-      case .broadcast:
-        if packetSocket == nil { try openPacketSocket() }
-        try sendPacket(message, from: message.clientAddress, to: .broadcast, hardware: .broadcast)
-      case .unicast(let server, let from): try sendUnicast(message, from: from, to: server)
+      case .broadcast: try sockets.broadcast(message)
+      case .unicast(let server, let from):
+        try sockets.send(message, from: from, to: server, elseAt: serverHardware ?? .broadcast)
       }
       sendFailure = nil
       // While nobody waits for it, the container may go at any time.
@@ -162,89 +147,17 @@ final class DHCPv4Session: LeaseSession {
     }
   }
 
-  /// The kernel knows the way to the server, unless the container has not got the address (any more).
-  private func sendUnicast(_ message: DHCPv4Message, from: IPv4Address, to server: IPv4Address) throws {
-    if datagramSocket == nil, packetSocket == nil {
-      let socket = try inNamespace { clinux_dhcp_udp_socket(interface.name, from.rawValue) }
-      if socket >= 0 {
-        datagramSocket = socket
-        try watch(socket) { [weak self] in self?.receiveDatagrams() }
-      } else {
-        try openPacketSocket()
-      }
-    }
-    guard let socket = datagramSocket else {
-      return try sendPacket(message, from: from, to: server, hardware: serverHardware ?? .broadcast)
-    }
-    let bytes = message.encode()
-    guard clinux_dhcp_udp_send(socket, server.rawValue, bytes, bytes.count) == 0 else {
-      throw Errno(rawValue: errno)
-    }
-  }
-
-  private func sendPacket(
-    _ message: DHCPv4Message, from: IPv4Address, to: IPv4Address, hardware: MACAddress
-  ) throws(Errno) {
-    let packet = UDPPacket(
-      source: from, destination: to, sourcePort: 68, destinationPort: 67, payload: message.encode())
-    try sendFrame(0x0800, packet.encode(), to: hardware)
-  }
-
-  private func sendARP(_ packet: ARPPacket) {
-    // A probe that does not get out finds nobody: as good as one that nobody answers.
-    try? sendFrame(0x0806, packet.encode(), to: .broadcast)
-  }
-
-  private func sendFrame(_ type: UInt16, _ bytes: [UInt8], to hardware: MACAddress) throws(Errno) {
-    guard let packetSocket else { throw .badFileDescriptor }
-    guard
-      clinux_send_frame(packetSocket, interface.index, type, hardware.bytes, bytes, bytes.count) == 0
-    else { throw Errno(rawValue: errno) }
+  private func closeSockets() {
+    sockets.close()
+    closesAt = nil
   }
 
   // MARK: Receiving
 
-  private func receivePackets() {
-    var buffer = [UInt8](repeating: 0, count: 2048)
-    var type: UInt16 = 0
-    var source = [UInt8](repeating: 0, count: 6)
-    var isPending: UInt8 = 0
-    // Bounded: others want their turn.
-    for _ in 0..<64 {
-      guard let socket = packetSocket else { return }
-      let count = clinux_dhcp_receive(socket, &buffer, buffer.count, &type, &source, &isPending)
-      guard count > 0 else { return }
-      let sender = MACAddress(bytes: source)
-      if type == 0x0806 {
-        hearARP(buffer[..<count])
-      } else if let packet = UDPPacket(decoding: buffer[..<count], checksumIsComplete: isPending == 0),
-        packet.sourcePort == 67, packet.destinationPort == 68,
-        let message = DHCPv4Message(decoding: packet.payload)
-      {
-        hear(message, from: sender)
-      }
-    }
-  }
-
-  private func hearARP(_ bytes: ArraySlice<UInt8>) {
-    guard let address = client.probedAddress,
-      let packet = ARPPacket(decoding: bytes), packet.contests(address, of: interface.mac)
-    else { return }
+  private func hear(_ packet: ARPPacket) {
+    guard let address = client.probedAddress, packet.contests(address, of: interface.mac) else { return }
     let now = EventLoop.now
     perform(client.conflict(with: packet.senderHardware, at: now), at: now)
-  }
-
-  private func receiveDatagrams() {
-    var buffer = [UInt8](repeating: 0, count: 2048)
-    for _ in 0..<64 {
-      guard let socket = datagramSocket else { return }
-      let count = recv(socket, &buffer, buffer.count, Int32(MSG_DONTWAIT))
-      // An ICMP error is reported here as well, once; the timer takes care of what follows from it.
-      guard count > 0 else { return }
-      if let message = DHCPv4Message(decoding: Array(buffer[..<count])) {
-        hear(message, from: nil)
-      }
-    }
   }
 
   private func hear(_ message: DHCPv4Message, from sender: MACAddress?) {
@@ -257,38 +170,6 @@ final class DHCPv4Session: LeaseSession {
       if sender != nil || server != lastLease?.server { serverHardware = sender }
     }
     perform(actions, at: now)
-  }
-
-  // MARK: Sockets
-
-  private func inNamespace<R>(_ body: () throws -> R) throws -> R {
-    try interface.enter(from: NetworkNamespace.current(), body)
-  }
-
-  private func interfaceErrno(_ body: () throws -> Void) throws(Errno) {
-    do { try body() } catch { throw error as? Errno ?? .noSuchAddressOrDevice }
-  }
-
-  private func openPacketSocket() throws {
-    if packetSocket != nil { return }
-    let socket = try inNamespace { clinux_dhcp_packet_socket(interface.index) }
-    guard socket >= 0 else { throw Errno(rawValue: errno) }
-    packetSocket = socket
-    try watch(socket) { [weak self] in self?.receivePackets() }
-  }
-
-  private func watch(_ socket: Int32, _ handler: @escaping () -> Void) throws(Errno) {
-    try surroundings.loop.watch(socket) { _ in handler() }
-  }
-
-  private func closeSockets() {
-    for socket in [packetSocket, datagramSocket].compactMap({ $0 }) {
-      surroundings.loop.stopWatching(socket)
-      surroundings.slowWork.close(socket)
-    }
-    packetSocket = nil
-    datagramSocket = nil
-    closesAt = nil
   }
 
   // MARK: Result
