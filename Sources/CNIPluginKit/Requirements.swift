@@ -11,7 +11,7 @@ extension Plugin {
   }
 
   /// For STATUS: what `body` throws becomes code 50, unless it is 51, which says more.
-  func reportingUnavailability(_ body: () throws -> Void) throws(CNIError) {
+  public func reportingUnavailability(_ body: () throws -> Void) throws(CNIError) {
     do {
       try body()
     } catch {

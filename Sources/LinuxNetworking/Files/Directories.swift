@@ -28,6 +28,15 @@ extension StateFile {
     throw FileError(path: path, operation: "create", errno: .noSuchFileOrDirectory)
   }
 
+  /// Throws if the process could not make files in a directory; of one that is not there, if it could not make that.
+  public static func requireWritable(_ directory: String) throws(FileError) {
+    if access(directory, W_OK | X_OK) == 0 { return }
+    let failure = Errno.last
+    let parent = self.directory(of: withoutTrailingSlashes(directory))
+    if failure == .noSuchFileOrDirectory, parent != directory { return try requireWritable(parent) }
+    throw FileError(path: directory, operation: "write", errno: failure)
+  }
+
   /// The names in a directory, in no order, without `.`, `..` and unfinished files; empty if it is not there.
   public static func names(in directory: String) throws(FileError) -> [String] {
     try entries(in: directory).filter { !isTemporary($0) }

@@ -40,7 +40,9 @@ enum ListCommand {
       for plugin in loaded.list.plugins {
         let keys = KeyRecord()
         var isKnown = true
-        for type in [plugin.type, plugin.ipamType].compactMap({ $0 }) {
+        // What stands under ipam for flannel is half of it: nobody reads that as it is.
+        let ipamType = plugin.type == "flannel" ? nil : plugin.ipamType
+        for type in [plugin.type, ipamType].compactMap({ $0 }) {
           do {
             switch try runtime.runner.locate(type) {
             case .embedded: plugins.append((type, "built in"))

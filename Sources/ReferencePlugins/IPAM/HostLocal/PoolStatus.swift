@@ -1,5 +1,5 @@
 import CNI
-import Glibc
+import LinuxNetworking
 import NetworkAddresses
 
 /// Whether the next ADD would get its addresses; looks without a lock, and changes nothing.
@@ -8,7 +8,9 @@ enum PoolStatus {
   static func check(sets: [RangeSet], dataDirectory: String, network: String) throws(CNIError) {
     let data = dataDirectory.isEmpty ? LeaseStore.defaultDataDirectory : dataDirectory
     let path = "\(data)/\(network)"
-    try checkWritable(path)
+    do throws(FileError) { try StateFile.requireWritable(path) } catch {
+      throw CNIError(.notAvailable, error.description)
+    }
     guard let leases = try LeaseDirectory.open(path) else { return }
     for (number, set) in sets.enumerated() {
       let search = FreeAddressSearch(in: set, after: leases.lastReserved(set: number).address)
@@ -19,15 +21,5 @@ enum PoolStatus {
       }
       if found == nil { throw .noFreeAddress(in: set, path: path, code: .notAvailable) }
     }
-  }
-
-  /// Asks of the directory, or of the next one above that is there and in which ADD would make it.
-  private static func checkWritable(_ path: String) throws(CNIError) {
-    if access(path, W_OK | X_OK) == 0 { return }
-    if errno == ENOENT, let slash = path.lastIndex(of: "/"), slash > path.startIndex {
-      return try checkWritable(String(path[..<slash]))
-    }
-    throw CNIError(
-      .notAvailable, "cannot write \(path): \(String(cString: strerror(errno)))")
   }
 }
