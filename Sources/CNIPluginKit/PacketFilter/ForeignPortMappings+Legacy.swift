@@ -4,7 +4,8 @@ import NetworkAddresses
 /// iptables-legacy's tables are the kernel's, too, but only its own programs change them. They are called only where a
 /// look into the table has found something.
 extension ForeignPortMappings {
-  func removeLegacy() throws {
+  /// Removes what iptables-legacy made.
+  public func removeLegacy() throws {
     try Self.removeLegacy { family in
       guard let table = LegacyTable(IPTablesTable(.nat, family)) else { return [] }
       return [chainName, oldChainName].filter { table[$0] != nil }

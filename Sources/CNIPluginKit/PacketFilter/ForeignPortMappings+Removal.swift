@@ -1,10 +1,10 @@
 import CNI
 import NetworkAddresses
-import Netlink
+public import Netlink
 
 extension ForeignPortMappings {
   /// Removes what is in nf_tables: what iptables-nft made there, and the Go plugin's own tables.
-  func remove(_ socket: inout NetfilterSocket) throws(NetlinkError) {
+  public func remove(_ socket: inout NetfilterSocket) throws(NetlinkError) {
     let tables = try ForeignTables(&socket)
     for family in [AddressFamily.ipv4, .ipv6] where tables.contains(Self.hostPortTable(family)) {
       try removeFromHostPortTable(family, &socket)

@@ -33,7 +33,9 @@ extension ForeignPortMappings {
     /// Whether the common chains that mark and masquerade are needed.
     var marksItself: Bool { masquerades && externalMarkChain == nil }
 
-    func conditions(_ family: AddressFamily) -> [String] { family == .ipv4 ? conditionsV4 : conditionsV6 }
+    func conditions(_ family: AddressFamily) -> [String] {
+      (family == .ipv4 ? conditionsV4 : conditionsV6).filter { !$0.isEmpty }
+    }
 
     /// The built-in chains of iptables that call what is needed.
     var callers: [String] { ["PREROUTING", "OUTPUT"] + (marksItself ? ["POSTROUTING"] : []) }

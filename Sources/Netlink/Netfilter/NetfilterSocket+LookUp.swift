@@ -28,12 +28,7 @@ extension NetfilterSocket {
         table.encodeReference(into: &$0)
       },
     ]
-    for chain in chains {
-      questions.append(
-        Self.question(4, table, NetlinkOperation("get chain", chain.name)) {
-          chain.encodeReference(into: &$0)
-        })
-    }
+    questions += chains.map(Self.question)
     for (key, set) in elements {
       questions.append(
         Self.question(13, table, NetlinkOperation("get element of \(set.kind)", set.name)) {
@@ -53,6 +48,18 @@ extension NetfilterSocket {
       elements: zip(answers[behindChains...], elements).map { answer, asked in
         answer.flatMap { Self.elements([$0], asked.set).first }
       })
+  }
+
+  /// Looks for chains, of whichever tables; the questions travel together, too.
+  ///
+  /// - Returns: for each the chain as the kernel has it; nil if it, or its table, is not there.
+  public mutating func chains(named wanted: [Chain]) throws(NetlinkError) -> [Chain?] {
+    if wanted.isEmpty { return [] }
+    return try answers(to: wanted.map(Self.question)).map { $0.flatMap { Chain($0) } }
+  }
+
+  private static func question(_ chain: Chain) -> NetlinkRequest {
+    question(4, chain.table, NetlinkOperation("get chain", chain.name)) { chain.encodeReference(into: &$0) }
   }
 
   private static func question(

@@ -130,7 +130,7 @@ struct ForeignPortMappingsRulesTests {
       ) == true)
     #expect(
       mappings.containerRules(port, to: address6, settings).last?.hasSuffix(
-        #"--destination-ports 8080 "" -j \#(chain)"#) == true)
+        #"--destination-ports 8080 -j \#(chain)"#) == true)
   }
 
   @Test("Fifteen ports a rule")

@@ -6,6 +6,28 @@ import Testing
 
 /// What others left in the rule set is found and taken away.
 @Suite(.requiresRoot, .requiresProgram("nft")) struct NFTHandoverTests {
+  @Test func chainsOfSeveralTablesAtOnce() throws {
+    try inNewNetworkNamespace {
+      _ = try shell(
+        "nft 'table ip a { chain one { }; chain two { jump one; }; }; table ip6 a { chain two { counter; counter; }; }'"
+      )
+      let (four, six) = (Table(.ip, "a"), Table(.ip6, "a"))
+      let wanted = [
+        Chain(four, "one"), Chain(six, "one"), Chain(four, "two"), Chain(six, "two"),
+        Chain(Table(.inet, "a"), "two"),
+      ]
+      var socket = try NetfilterSocket()
+      let found = try socket.chains(named: wanted)
+      #expect(found.map { $0?.reference } == ["ip a one", nil, "ip a two", "ip6 a two", nil])
+      #expect(found.map { $0?.useCount } == [1, nil, 1, 2, nil])
+      #expect(try socket.chains(named: []).isEmpty)
+      // More than one datagram's worth, and the socket is as before.
+      let many = [Chain](repeating: wanted[3], count: 600) + [wanted[1]]
+      #expect(try socket.chains(named: many).compactMap { $0 }.count == 600)
+      #expect(try socket.tables().count == 2)
+    }
+  }
+
   @Test(.requiresProgram("iptables-nft"), arguments: ["iptables-nft", "ip6tables-nft"])
   func chainsOfIptables(program: String) throws {
     let isSix = program == "ip6tables-nft"
