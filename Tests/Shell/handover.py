@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Masqueraded containers change hands between Debian's Go plugins and ours, with both kinds of iptables.
+"""Containers with masquerading and port mappings change hands between Debian's Go plugins and ours, with both kinds of
+iptables.
 
     handover.py [EXECUTABLE]    (or PRODUCT in the environment)
 
@@ -21,6 +22,7 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "differential"))
 
+import handover_ports  # noqa: E402
 from differential import build_world, prepare_ours, seen_by_world  # noqa: E402
 from host import Container, Host, Side, enter_private_namespaces, inside, ip, own_state  # noqa: E402
 from state import leases  # noqa: E402
@@ -187,10 +189,14 @@ def main():
     go, ours = Side("go", os.environ.get("PEER_BIN_DIR", "/usr/lib/cni")), Side("ours", prepare_ours(executable))
     passed = failed = 0
     with multiprocessing.Pool(2 * os.cpu_count(), initializer=own_state) as workers:
-        for life in workers.imap(live, lives(go, ours)):
-            for failure in life.failures:
-                print(failure)
-            passed, failed = passed + life.passed, failed + len(life.failures)
+        for body, tasks in (
+            (handover_ports.live, handover_ports.lives(go, ours, flavours(), Life)),
+            (live, lives(go, ours)),
+        ):
+            for life in workers.imap(body, tasks):
+                for failure in life.failures:
+                    print(failure)
+                passed, failed = passed + life.passed, failed + len(life.failures)
     print(f"{passed} passed, {failed} failed")
     sys.exit(1 if failed or not passed else 0)
 
