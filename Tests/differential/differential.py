@@ -26,7 +26,7 @@ import documented
 import protocol
 import scenarios as catalogue
 from host import Container, Host, Side, enter_private_namespaces, inside, ip, kernel_has, own_state
-from state import Snapshot, canonical_result, differences, packet_rules
+from state import Snapshot, canonical_result, differences, packet_rules, saved_rules
 
 WORLD4, WORLD6 = "198.51.100", "2001:db8:51"
 
@@ -110,6 +110,8 @@ def run_direct(scenario, version, adder, others=None):
                 phases["after a failed ADD"] = {"before": before.canonical({}), "after": after.canonical({})}
             else:
                 phases["after ADD"] = after.canonical(names)
+                if scenario.rules:
+                    phases["rules"] = saved_rules(host)
             if scenario.world and not any(answer.failed for answer in answers):
                 phases["outside"] = seen_by_world(host.containers[0])
             if scenario.tamper:
@@ -122,6 +124,8 @@ def run_direct(scenario, version, adder, others=None):
                 previous = {} if answer.failed or not modern else {"prevResult": answer.json}
                 phases[f"DEL {container.name}"] = outcome(other.call(host, "DEL", {**config, **previous}, container))
             phases["after DEL"] = Snapshot(host).canonical(names)
+            if scenario.rules:
+                phases["rules after DEL"] = saved_rules(host)
             phases["traces"] = [line for container in host.containers for line in traces(host, container)]
             for container in host.containers:
                 phases[f"DEL again {container.name}"] = outcome(other.call(host, "DEL", config, container))

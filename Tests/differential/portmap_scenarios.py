@@ -8,35 +8,18 @@ import subprocess
 
 from host import inside, ip
 from scenario import Scenario, several
+from tuning_scenarios import OWN_MAC, result
 
-MAC = "02:00:00:00:00:01"
 V4, V6 = ("10.22.0.5/16", "10.22.0.1"), ("fd00:22::5/64", "fd00:22::1")
 WEB = {"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}
 DNS = {"hostPort": 8053, "containerPort": 53, "protocol": "udp"}
-
-
-def previous(*addresses):
-    """What the plugin before reports, by version."""
-
-    def of(version, host):
-        ips = [{"address": address, "gateway": gateway, "interface": 0} for address, gateway in addresses]
-        if version < "0.3.0":
-            family = {"." in ip["address"]: {"ip": ip["address"], "gateway": ip["gateway"]} for ip in ips}
-            return {"cniVersion": version, **({"ip4": family[True]} if True in family else {}),
-                    **({"ip6": family[False]} if False in family else {})}  # fmt: skip
-        if version < "1.0.0":
-            ips = [{"version": "4" if "." in ip["address"] else "6", **ip} for ip in ips]
-        interface = {"name": "eth0", "mac": MAC, "sandbox": host.containers[0].path}
-        return {"cniVersion": version, "interfaces": [interface], "ips": ips}
-
-    return of
 
 
 def interface(host):
     """The container's interface as the plugin before made it."""
     container = host.containers[0].name
     with inside(host.name):
-        ip("link", "add", "host0", "type", "veth", "peer", "name", "eth0", "address", MAC, "netns", container)
+        ip("link", "add", "host0", "type", "veth", "peer", "name", "eth0", "address", OWN_MAC, "netns", container)
         ip("address", "add", "10.22.0.1/16", "dev", "host0")
         ip("address", "add", "fd00:22::1/64", "dev", "host0", "nodad")
         ip("link", "set", "host0", "up")
@@ -46,10 +29,10 @@ def interface(host):
         ip("link", "set", "eth0", "up")
 
 
-def iptables(*words):
+def iptables(*words, programs=("iptables", "ip6tables")):
     def step(host):
         with inside(host.name):
-            for program in ("iptables", "ip6tables"):
+            for program in programs:
                 subprocess.run([program, "-t", "nat", *words], check=True, capture_output=True)
 
     return step
@@ -59,7 +42,7 @@ def portmap(name, ports, *addresses, **keys):
     own = {key: keys.pop(key) for key in [*keys] if key not in ("prepare", "tamper", "key")}
     return Scenario(
         f"portmap by iptables{name}", {"type": "portmap", "backend": "iptables", **own}, capabilities={"portMappings": ports},
-        previous=previous(*(addresses or [V4])), rules=True, **{"prepare": interface, **keys})  # fmt: skip
+        previous=result(*(addresses or [V4])), rules=True, **{"prepare": interface, **keys})  # fmt: skip
 
 
 MANY = [{"hostPort": 9000 + number, "containerPort": 80 + number, "protocol": ("tcp", "udp")[number % 2]}
@@ -96,5 +79,5 @@ ERRORS = [
     portmap(", two ways to mark", [WEB], markMasqBit=4, externalSetMarkChain="ELSEWHERE"),
     portmap(", external chain missing", [WEB], externalSetMarkChain="ELSEWHERE"),
     portmap(", condition malformed", [WEB], conditionsV4=["--no-such-condition"]),
-    portmap(", entrance gone at CHECK", [WEB], tamper=iptables("-F", "CNI-HOSTPORT-DNAT")),
+    portmap(", entrance gone at CHECK", [WEB], tamper=iptables("-F", "CNI-HOSTPORT-DNAT", programs=["iptables"])),
 ]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import bandwidth_scenarios
 import link_scenarios
+import portmap_scenarios
 import tuning_scenarios
 from scenario import (
     MAC, SIMPLE, V4, V4_DEFAULT, V6, V6_DEFAULT, Scenario, file, host_local, in_container, in_host, ipam, several, static,
@@ -174,5 +175,6 @@ STATIC = [
 
 ALL = (LOOPBACK + BRIDGE + BRIDGE_ERRORS + link_scenarios.GOOD + link_scenarios.ERRORS + HOST_LOCAL + STATIC
        + tuning_scenarios.GOOD + tuning_scenarios.ERRORS + tuning_scenarios.CHAINS
-       + bandwidth_scenarios.GOOD + bandwidth_scenarios.ERRORS)  # fmt: skip
-CROSSED = LOOPBACK[:1] + BRIDGE + link_scenarios.GOOD + tuning_scenarios.GOOD + bandwidth_scenarios.GOOD + [scenario for scenario in HOST_LOCAL + STATIC if "," not in scenario.name]
+       + bandwidth_scenarios.GOOD + bandwidth_scenarios.ERRORS + portmap_scenarios.GOOD + portmap_scenarios.ERRORS)  # fmt: skip
+CROSSED = (LOOPBACK[:1] + BRIDGE + link_scenarios.GOOD + tuning_scenarios.GOOD + bandwidth_scenarios.GOOD
+           + portmap_scenarios.GOOD + [scenario for scenario in HOST_LOCAL + STATIC if "," not in scenario.name])  # fmt: skip

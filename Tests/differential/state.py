@@ -160,6 +160,17 @@ def traffic(host_name):
     return found
 
 
+def saved_rules(host):
+    """What iptables-save says of address translation, without counters."""
+    saved = {}
+    with inside(host.name):
+        for program in ("iptables", "ip6tables"):
+            process = subprocess.run([f"{program}-save", "-t", "nat"], capture_output=True, text=True)
+            saved[program] = [line.split(" [")[0] if line[0] == ":" else line
+                              for line in process.stdout.splitlines() if line[0] != "#"]  # fmt: skip
+    return saved
+
+
 class Snapshot:
     def __init__(self, host):
         self.host = Namespace(host.name)
