@@ -174,7 +174,11 @@ extension OwnedTable {
     if view.table == nil { transaction.add(table) }
     for layout in layouts {
       let missing = layout.chains.filter { present[$0.name] == nil }
-      if !missing.isEmpty || view.table == nil { for set in layout.sets { transaction.add(set) } }
+      // Sets that no chain comes with may be missing also where the table is there.
+      let mayLackSets = layout.chains.isEmpty && layout.sets.first?.name != base.sets.first?.name
+      if mayLackSets || !missing.isEmpty || view.table == nil {
+        for set in layout.sets { transaction.add(set) }
+      }
       for chain in missing { transaction.create(chain) }
       for rule in layout.rules where present[rule.chain.name] ?? 0 == 0 { transaction.add(rule) }
     }

@@ -24,6 +24,9 @@ public struct IPTables: Sendable {
     program("restore", form)
   }
 
+  /// Which of the two tables `iptables` without a suffix is about.
+  public var formOfPlainProgram: IPTablesTable.Form { writes(nil) ?? .nft }
+
   private func program(_ purpose: String, _ form: IPTablesTable.Form?) -> HostProgram {
     let base = family == .ipv4 ? "iptables" : "ip6tables"
     if let form {

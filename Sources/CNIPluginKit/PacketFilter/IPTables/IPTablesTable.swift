@@ -145,4 +145,31 @@ extension IPTablesTable {
       return IPTablesChain(name: name, policy: chain.base?.policy, rules: rules.map(IPTablesRule.init))
     }
   }
+
+  /// Chains with their rules, by their names; those that are not there are left out.
+  ///
+  /// - Parameter names: Nil: all of a legacy table; in nf_tables they are to be named.
+  public func chains(
+    _ names: [String]?, in form: Form, _ socket: inout NetfilterSocket
+  ) throws(NetlinkError) -> [String: IPTablesChain] {
+    guard form == .nft else { return legacyChains(names) }
+    var chains: [String: IPTablesChain] = [:]
+    for name in names ?? self.name.baseChains { chains[name] = try chain(name, in: form, &socket) }
+    return chains
+  }
+
+  /// The same without a socket at hand.
+  public func chains(_ names: [String]?, in form: Form) throws(NetlinkError) -> [String: IPTablesChain] {
+    guard form == .nft else { return legacyChains(names) }
+    var socket = try NetfilterSocket()
+    return try chains(names, in: form, &socket)
+  }
+
+  private func legacyChains(_ names: [String]?) -> [String: IPTablesChain] {
+    var chains: [String: IPTablesChain] = [:]
+    for chain in LegacyTable(self)?.chains ?? [] where names?.contains(chain.name) ?? true {
+      chains[chain.name] = chain
+    }
+    return chains
+  }
 }
