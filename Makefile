@@ -32,6 +32,7 @@ PEER_BIN_DIR ?= /usr/lib/cni
 TOOLCHAIN_PACKAGES := libc6-dev libstdc++-12-dev binutils git ca-certificates
 NETWORK_PACKAGES   := iproute2 iputils-ping nftables iptables conntrack strace util-linux python3
 TRAFFIC_PACKAGES   := iperf3
+FIREWALL_PACKAGES  := firewalld dbus
 DHCP_PACKAGES      := dnsmasq-base kea-dhcp4-server kea-dhcp6-server
 
 .DEFAULT_GOAL := help
@@ -51,7 +52,7 @@ build: ## Build the static executable (.build/install/cni)
 	@Scripts/stage.sh "$$($(BUILD) --show-bin-path)/cni" $(PRODUCT)
 
 test: build ## Run every test; the last line is the sum (VM=no: without a virtual machine)
-	@Scripts/require.sh $(TOOLCHAIN_PACKAGES) $(NETWORK_PACKAGES) $(TRAFFIC_PACKAGES) $(DHCP_PACKAGES) containernetworking-plugins
+	@Scripts/require.sh $(TOOLCHAIN_PACKAGES) $(NETWORK_PACKAGES) $(TRAFFIC_PACKAGES) $(DHCP_PACKAGES) $(FIREWALL_PACKAGES) containernetworking-plugins
 	@SWIFT="$(SWIFT)" JOBS="$(JOBS)" PRODUCT="$(PRODUCT)" PEER_BIN_DIR="$(PEER_BIN_DIR)" VM="$(VM)" Scripts/test.sh
 
 test-vm: ## Run the tests that match FILTER in a virtual machine, whose kernel has everything

@@ -77,6 +77,7 @@ public enum ReferencePlugins {
     Program(Bridge.self),
     Program(DHCPPlugin.self),
     Program(Dummy.self),
+    Program(Firewall.self),
     Program(Flannel.self),
     Program(HostDevice.self),
     Program(HostLocal.self),

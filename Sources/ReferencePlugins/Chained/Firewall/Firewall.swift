@@ -1,0 +1,209 @@
+import CNI
+import CNIPluginKit
+import LinuxNetworking
+import NetworkAddresses
+import Netlink
+
+/// `firewall`: lets a container's packets pass the host's firewall, and keeps bridges apart.
+struct Firewall: ChainedPlugin {
+  static let type = "firewall"
+  static let summary =
+    "lets a container's packets pass the host's firewall, and says which containers may reach it"
+  static let supportedVersions = SpecVersion.allCases.filter { $0 >= .v0_4_0 }
+  static let changesNamespace = false
+  static let neededPrivileges: [Privileges.Capability] = [.netAdmin]
+
+  let configuration: FirewallConfiguration
+
+  init(_ call: PluginCall) throws {
+    configuration = try FirewallConfiguration(call)
+  }
+
+  // MARK: ADD
+
+  func apply(_ call: PluginCall, to result: inout AddResult, undo: inout UndoLog) throws {
+    let addresses = result.addresses
+    let policy = try policy(for: result)
+    if addresses.isEmpty { return }
+    let families = addresses.families
+    let plan = try FirewallPlan(configuration, families: families)
+    for warning in plan.warnings { call.log(warning) }
+
+    // Ours first: it tells also whose the addresses are that the others have.
+    if plan.hasNFTables {
+      let native = native(addresses, plan.polices(families) ? policy : nil, call.owner)
+      var socket = try NetfilterSocket()
+      undo.register("elements of table inet cni_firewall") {
+        try PacketFilter.ifAvailable { socket in _ = try native.remove(from: &socket) }
+      }
+      try native.install(in: &socket)
+    }
+    for family in families {
+      let own = addresses.filter { $0.family == family }
+      let chains = IPTablesFirewall(family: family, adminChain: configuration.adminChain)
+      for form in plan.forms[family, default: []].sorted(by: { $0.rawValue < $1.rawValue }) {
+        try chains.install(own, policy: policy, in: form)
+        undo.register("rules of iptables") { try chains.remove(own) }
+      }
+    }
+    if let policy, policy.isIsolated {
+      let ports = IsolatedPorts(result, bridge: policy.bridge)
+      if try ports.isolate(true) { undo.register("isolation of a port") { try ports.isolate(false) } }
+    }
+    if plan.usesFirewalld { try putIntoZone(call, addresses, &undo) }
+  }
+
+  private func native(
+    _ addresses: [IPAddress], _ policy: IPTablesFirewall.Policy?, _ owner: Owner
+  ) -> NativeFirewall {
+    NativeFirewall(
+      addresses: addresses, bridge: policy?.bridge, isIsolated: policy?.isIsolated ?? false, owner: owner)
+  }
+
+  /// The policy with the bridge that it is about: the first interface of the result that is on the host.
+  ///
+  /// - Throws: code 7 if there is a policy and no such interface.
+  private func policy(for result: AddResult) throws(CNIError) -> IPTablesFirewall.Policy? {
+    if configuration.ingressPolicy == .open { return nil }
+    guard let bridge = result.hostInterfaces.first else {
+      throw CNIError(
+        .invalidConfiguration,
+        "ingressPolicy: \(configuration.ingressPolicy.rawValue) needs an interface on the host, and the result of the "
+          + "plugins before has none",
+        details: "put firewall behind bridge, or leave ingressPolicy out")
+    }
+    return .init(bridge: bridge, isIsolated: configuration.ingressPolicy == .isolated)
+  }
+
+  // MARK: CHECK
+
+  func verify(_ call: PluginCall, against result: AddResult) throws {
+    let addresses = result.addresses
+    let policy = try policy(for: result)
+    if addresses.isEmpty { return }
+    let plan = try FirewallPlan(configuration, families: addresses.families)
+    for family in addresses.families {
+      let own = addresses.filter { $0.family == family }
+      let chains = IPTablesFirewall(family: family, adminChain: configuration.adminChain)
+      let forms = plan.forms[family, default: []]
+      for form in forms { try chains.verify(own, policy: policy, in: form) }
+      if !forms.isEmpty || plan.usesFirewalld && policy == nil { continue }
+      do {
+        var socket = try NetfilterSocket()
+        try native(own, policy, call.owner).verify(&socket)
+      } catch {
+        // The Go plugins have put it into iptables.
+        let isForeign = IPTablesTable.Form.allCases.contains {
+          (try? chains.verify(own, policy: policy, in: $0)) != nil
+        }
+        if !isForeign { throw error }
+      }
+    }
+    if let policy, policy.isIsolated { try IsolatedPorts(result, bridge: policy.bridge).verify() }
+    guard plan.usesFirewalld else { return }
+    var zone = try FirewalldZone(configuration.zone)
+    for address in addresses where try !zone.contains(address) {
+      throw CNIError(.internalError, "\(address) is not in zone \(configuration.zone) of firewalld any more")
+    }
+  }
+
+  // MARK: DEL and GC
+
+  func remove(_ call: PluginCall, previous: AddResult?) throws {
+    var addresses = previous?.addresses ?? []
+    let bridge = previous?.hostInterfaces.first
+    let record = FirewalldRecord.of(call.owner)
+    var failure: (any Error)?
+    func attempt(_ body: () throws -> Void) {
+      do { try body() } catch { failure = failure ?? error }
+    }
+    attempt {
+      try PacketFilter.ifAvailable { socket in
+        let policy = bridge.map {
+          IPTablesFirewall.Policy(bridge: $0, isIsolated: configuration.ingressPolicy == .isolated)
+        }
+        let native = native(addresses, configuration.ingressPolicy == .open ? nil : policy, call.owner)
+        // Who has got an address since then keeps it.
+        let others = try native.addressesOfOthers(&socket)
+        addresses.removeAll(where: others.contains)
+        for address in try native.remove(from: &socket) where !addresses.contains(address) {
+          addresses.append(address)
+        }
+      }
+    }
+    for family in addresses.families {
+      attempt { try removeChains(addresses, family) }
+    }
+    if let previous, let bridge, configuration.ingressPolicy == .isolated {
+      attempt { try IsolatedPorts(previous, bridge: bridge).isolate(false) }
+    }
+    attempt { try takeOutOfZone(call, addresses, record) }
+    if let failure { throw failure }
+  }
+
+  func collectGarbage(_ call: PluginCall, stale: StaleMarks) throws {
+    var addresses: [IPAddress] = []
+    try PacketFilter.ifAvailable { socket in
+      addresses = try NativeFirewall.removeAll(where: stale, from: &socket)
+    }
+    for family in addresses.families { try removeChains(addresses, family) }
+    for record in FirewalldRecord.all() where stale.contains(record.owner.mark(limit: Owner.commentLimit)) {
+      try removeFromZone(call, record, [])
+    }
+  }
+
+  private func removeChains(_ addresses: [IPAddress], _ family: AddressFamily) throws {
+    try IPTablesFirewall(family: family, adminChain: configuration.adminChain)
+      .remove(addresses.filter { $0.family == family })
+  }
+
+  // MARK: STATUS
+
+  func checkRequirements(_ call: PluginCall) throws {
+    switch configuration.backend {
+    case .firewalld:
+      _ = try FirewalldZone(configuration.zone, code: .notAvailable)
+    case .nftables:
+      try PacketFilter.checkAvailability(otherwise: "set \"backend\" to iptables")
+      if let warning = try FirewallPlan.policies([.ipv4, .ipv6]).first {
+        throw CNIError(
+          .limitedConnectivity, "\"backend\" is nftables, and \(warning)",
+          details: "leave \"backend\" out, or set it to iptables: then that chain is told, too")
+      }
+    case .iptables, nil:
+      let plan = try FirewallPlan(configuration, families: [.ipv4, .ipv6])
+      for family in [AddressFamily.ipv4, .ipv6] {
+        for form in plan.forms[family, default: []] where !IPTables(family).restoreProgram(form).isInstalled {
+          throw CNIError(
+            .notAvailable,
+            "\(family == .ipv4 ? "iptables-restore" : "ip6tables-restore") is not installed, and rules are needed in "
+              + "iptables (\(form.rawValue))",
+            details: configuration.backend == nil
+              ? "install iptables: this host's rules live there"
+              : "install iptables, or leave \"backend\" out")
+        }
+      }
+    }
+  }
+}
+
+extension AddResult {
+  /// The container's addresses, each once.
+  fileprivate var addresses: [IPAddress] {
+    var addresses: [IPAddress] = []
+    for ip in ips where !addresses.contains(ip.address.address) { addresses.append(ip.address.address) }
+    return addresses
+  }
+
+  /// The names of the interfaces that are not in a container.
+  var hostInterfaces: [String] {
+    interfaces.filter { $0.sandbox?.isEmpty ?? true }.map(\.name).filter { !$0.isEmpty }
+  }
+}
+
+extension [IPAddress] {
+  /// The families there are addresses of, IPv4 first.
+  fileprivate var families: [AddressFamily] {
+    [.ipv4, .ipv6].filter { family in contains { $0.family == family } }
+  }
+}

@@ -1,0 +1,327 @@
+import CNI
+import CNIPluginKit
+import LinuxNetworking
+import NetworkAddresses
+import Netlink
+
+/// The firewall in the table `filter` of iptables, as the Go plugins lay it out, for one family.
+///
+/// ```
+/// -A FORWARD -m comment --comment "CNI firewall plugin rules (ingressPolicy: same-bridge|isolated)" -j CNI-ISOLATION-STAGE-1
+/// -A FORWARD -m comment --comment "CNI firewall plugin rules" -j CNI-FORWARD
+/// -A CNI-FORWARD -m comment --comment "CNI firewall plugin admin overrides" -j CNI-ADMIN
+/// -A CNI-FORWARD -d 10.22.0.5/32 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+/// -A CNI-FORWARD -s 10.22.0.5/32 -j ACCEPT
+/// -A CNI-ISOLATION-STAGE-1 -i cni0 -o cni0 -m comment --comment "… (ingressPolicy: isolated)" -j DROP
+/// -A CNI-ISOLATION-STAGE-1 -i cni0 ! -o cni0 -m comment --comment "…" -j CNI-ISOLATION-STAGE-2
+/// -A CNI-ISOLATION-STAGE-1 -m comment --comment "…" -j RETURN
+/// -A CNI-ISOLATION-STAGE-2 -o cni0 -m comment --comment "…" -j DROP
+/// -A CNI-ISOLATION-STAGE-2 -m comment --comment "…" -j RETURN
+/// ```
+struct IPTablesFirewall: Sendable {
+  let family: AddressFamily
+  let adminChain: String
+
+  static let chain = "CNI-FORWARD"
+  static let stages = ["CNI-ISOLATION-STAGE-1", "CNI-ISOLATION-STAGE-2"]
+  private static let forward = "FORWARD"
+
+  private var table: IPTablesTable { IPTablesTable(.filter, family) }
+
+  /// An ingress policy, with what it is about.
+  struct Policy: Hashable, Sendable {
+    /// The bridge.
+    var bridge: String
+    /// Whether its own containers do not reach each other either.
+    var isIsolated: Bool
+  }
+
+  /// The chains that matter here, as they are.
+  private typealias State = [String: IPTablesChain]
+
+  /// All of one moment.
+  private func state(_ form: IPTablesTable.Form) throws(NetlinkError) -> State {
+    let names = [Self.forward, Self.chain, adminChain] + Self.stages
+    if form == .legacy { return try table.chains(names, in: form) }
+    var socket = try NetfilterSocket()
+    var state: State = [:]
+    for _ in 0..<100 {
+      let generation = try socket.generation()
+      state = try table.chains(names, in: form, &socket)
+      if try socket.generation() == generation { break }
+    }
+    return state
+  }
+
+  /// Keeps other processes of ours from adding the same rule between our look and our change: iptables adds a rule as
+  /// often as it is told to. Those who cannot have it go on without, as the Go plugins do.
+  private static func lock() -> FileLock? {
+    let directory = "/run/cni"
+    try? StateFile.createDirectories(directory, mode: 0o700)
+    return try? FileLock(path: directory + "/firewall.lock", wait: .atMost(.seconds(20)))
+  }
+
+  // MARK: Rules
+
+  /// A rule, as iptables takes it and as it reads back.
+  private struct Line {
+    var text: String
+    var rule: IPTablesRule
+
+    /// Comments have changed from one version of the Go plugins to the next; what a rule does has not.
+    func isPresent(in chain: IPTablesChain?) -> Bool {
+      chain?.rules.contains {
+        var found = $0
+        found.comment = rule.comment
+        return found.isLike(rule)
+      } ?? false
+    }
+  }
+
+  private static func jump(to chain: String, comment: String) -> Line {
+    commented(IPTablesRule(target: .jump(chain)), "-j \(chain)", comment)
+  }
+
+  private static func commented(_ rule: IPTablesRule, _ text: String, _ comment: String) -> Line {
+    var rule = rule
+    rule.comment = comment
+    return Line(text: "\(text) -m comment --comment \(IPTablesBatch.quoted(comment))", rule: rule)
+  }
+
+  private static let entrance = jump(to: chain, comment: "CNI firewall plugin rules")
+  private var administration: Line {
+    Self.jump(to: adminChain, comment: "CNI firewall plugin admin overrides")
+  }
+
+  /// What lets the packets of an address pass.
+  private static func lines(for address: IPAddress) -> [Line] {
+    let prefix = IPPrefix.host(address)
+    return [
+      Line(
+        text: "-d \(prefix) -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+        rule: IPTablesRule(destination: .init(prefix), hasOtherConditions: true, target: .accept)),
+      Line(text: "-s \(prefix) -j ACCEPT", rule: IPTablesRule(source: .init(prefix), target: .accept)),
+    ]
+  }
+
+  private static let anyPolicy = "CNI firewall plugin rules (ingressPolicy: same-bridge|isolated)"
+
+  private static let isolation = jump(to: stages[0], comment: anyPolicy)
+  private static let end = commented(IPTablesRule(target: .return), "-j RETURN", anyPolicy)
+
+  /// From the bridge to another one: asked again in the second stage.
+  private static func leaving(_ policy: Policy) -> Line {
+    let rule = IPTablesRule(
+      inputInterface: .init(policy.bridge), outputInterface: .init(policy.bridge, isInverted: true),
+      target: .jump(stages[1]))
+    return commented(rule, "-i \(policy.bridge) ! -o \(policy.bridge) -j \(stages[1])", comment(policy))
+  }
+  /// From the bridge back to it.
+  private static func staying(_ policy: Policy) -> Line {
+    let rule = IPTablesRule(
+      inputInterface: .init(policy.bridge), outputInterface: .init(policy.bridge), target: .drop)
+    return commented(rule, "-i \(policy.bridge) -o \(policy.bridge) -j DROP", comment(policy))
+  }
+  private static func arriving(_ policy: Policy) -> Line {
+    let rule = IPTablesRule(outputInterface: .init(policy.bridge), target: .drop)
+    return commented(rule, "-o \(policy.bridge) -j DROP", anyPolicy)
+  }
+  private static func comment(_ policy: Policy) -> String {
+    "CNI firewall plugin rules (ingressPolicy: \(policy.isIsolated ? "isolated" : "same-bridge"))"
+  }
+
+  // MARK: ADD
+
+  /// Lets the addresses pass, and polices the bridge, in one call of `iptables-restore`, or none if all is there.
+  func install(_ addresses: [IPAddress], policy: Policy?, in form: IPTablesTable.Form) throws {
+    try change(form) { state in installation(of: addresses, policy: policy, state) }
+  }
+
+  private func installation(of addresses: [IPAddress], policy: Policy?, _ state: State) -> IPTablesBatch {
+    var batch = IPTablesBatch()
+    func insert(_ line: Line, into chain: String) {
+      if !line.isPresent(in: state[chain]) { batch.insert(line.text, into: chain, of: .filter) }
+    }
+    func append(_ line: Line, to chain: String) {
+      if !line.isPresent(in: state[chain]) { batch.append(line.text, to: chain, of: .filter) }
+    }
+    for name in [Self.chain, adminChain] + (policy == nil ? [] : Self.stages) where state[name] == nil {
+      batch.create(name, in: .filter)
+    }
+    insert(Self.entrance, into: Self.forward)
+    insert(administration, into: Self.chain)
+    for address in addresses {
+      for line in Self.lines(for: address) { append(line, to: Self.chain) }
+    }
+    if let policy {
+      insert(Self.isolation, into: Self.forward)
+      insert(Self.leaving(policy), into: Self.stages[0])
+      if policy.isIsolated { insert(Self.staying(policy), into: Self.stages[0]) }
+      append(Self.end, to: Self.stages[0])
+      insert(Self.arriving(policy), into: Self.stages[1])
+      append(Self.end, to: Self.stages[1])
+    }
+    return batch
+  }
+
+  /// Carries out what `prepare` makes of the table's state. Should somebody else be faster, what there is to do is
+  /// another thing than before, and is tried again.
+  private func change(_ form: IPTablesTable.Form, _ prepare: (State) -> IPTablesBatch) throws {
+    let lock = Self.lock()
+    try changeAlone(form, prepare)
+    _ = consume lock
+  }
+
+  private func changeAlone(_ form: IPTablesTable.Form, _ prepare: (State) -> IPTablesBatch) throws {
+    var batch = prepare(try state(form))
+    for attempt in 0..<20 {
+      do throws(CNIError) {
+        return try IPTables(family).restore(batch, form: form)
+      } catch {
+        let next = prepare(try state(form))
+        if next == batch || attempt == 19 { throw error }
+        batch = next
+      }
+    }
+  }
+
+  // MARK: CHECK
+
+  /// Throws unless every address is let through, and the bridge policed.
+  func verify(_ addresses: [IPAddress], policy: Policy?, in form: IPTablesTable.Form) throws {
+    let state = try state(form)
+    func require(_ line: Line, in chain: String, _ what: String) throws(CNIError) {
+      if line.isPresent(in: state[chain]) { return }
+      let program = family == .ipv4 ? "iptables" : "ip6tables"
+      throw CNIError(
+        .internalError,
+        "\(what): the rule \"\(line.text)\" is not in chain \(chain) of \(program) (\(form.rawValue))",
+        details: "somebody has changed the firewall's rules; delete and add the attachment again")
+    }
+    for address in addresses {
+      for line in Self.lines(for: address) {
+        try require(line, in: Self.chain, "\(address) is not let through")
+      }
+    }
+    if addresses.isEmpty { return }
+    try require(Self.entrance, in: Self.forward, "\(addresses[0]) is not let through")
+    try require(administration, in: Self.chain, "an administrator's rules are not heard")
+    guard let policy else { return }
+    let what = "\(policy.bridge) is not kept apart from others"
+    try require(Self.isolation, in: Self.forward, what)
+    try require(Self.leaving(policy), in: Self.stages[0], what)
+    if policy.isIsolated { try require(Self.staying(policy), in: Self.stages[0], what) }
+    try require(Self.arriving(policy), in: Self.stages[1], what)
+  }
+
+  // MARK: DEL
+
+  /// Removes the rules of the addresses in both forms, whoever made them, and the chains with the last of them. What is
+  /// in nf_tables goes without a program. An administrator's rules, and what leads to them, stay.
+  func remove(_ addresses: [IPAddress]) throws {
+    var failure: (any Error)?
+    do {
+      try PacketFilter.ifAvailable { socket in try removeNFT(addresses, &socket) }
+    } catch { failure = error }
+    try removeLegacy(addresses)
+    if let failure { throw failure }
+  }
+
+  /// What has to go of a table.
+  private struct Removal {
+    /// Rules of `CNI-FORWARD`.
+    var rules: [IPTablesRule] = []
+    /// Rules of `FORWARD` that lead to chains that go.
+    var entrances: [IPTablesRule] = []
+    /// Each before those that it leads to.
+    var chains: [String] = []
+  }
+
+  private func removal(of addresses: [IPAddress], _ state: State) -> Removal? {
+    guard let own = state[Self.chain] else { return nil }
+    var removal = Removal()
+    let lines = addresses.flatMap(Self.lines)
+    var stays: [IPTablesRule] = []
+    for rule in own.rules {
+      if lines.contains(where: { rule.isLike($0.rule) }) {
+        removal.rules.append(rule)
+      } else {
+        stays.append(rule)
+      }
+    }
+    if removal.rules.isEmpty { return nil }
+    // Nothing but ways to an administrator's rules is left: no container is.
+    guard stays.allSatisfy({ $0.target.chain != nil && !$0.hasOtherConditions }) else { return removal }
+    let admins = stays.compactMap(\.target.chain)
+    if admins.allSatisfy({ state[$0]?.rules.isEmpty == true }) {
+      removal.chains = [Self.chain] + Set(admins).sorted()
+    }
+    removal.chains += Self.stages.filter { state[$0] != nil }
+    removal.entrances = (state[Self.forward]?.rules ?? []).filter { rule in
+      rule.target.chain.map(removal.chains.contains) ?? false
+    }
+    return removal
+  }
+
+  private func removeNFT(_ addresses: [IPAddress], _ socket: inout NetfilterSocket) throws(NetlinkError) {
+    // Where the Go plugins have never been, that is all.
+    guard try socket.chainIfPresent(Self.chain, in: table.nftTable) != nil else { return }
+    try socket.commitPrepared { (socket) throws(NetlinkError) in
+      var state = try table.chains([Self.forward, Self.chain] + Self.stages, in: .nft, &socket)
+      let others = Set(state[Self.chain]?.rules.compactMap(\.target.chain) ?? [])
+      state.merge(try table.chains(others.sorted(), in: .nft, &socket)) { $1 }
+      guard let removal = removal(of: addresses, state) else { return nil }
+      var transaction = NFTransaction()
+      for (chain, rules) in [(Self.chain, removal.rules), (Self.forward, removal.entrances)] {
+        for handle in rules.compactMap(\.handle) {
+          transaction.delete(Rule(in: Chain(table.nftTable, chain), handle: handle))
+        }
+      }
+      for chain in removal.chains { transaction.delete(Chain(table.nftTable, chain)) }
+      return transaction
+    }
+  }
+
+  private func removeLegacy(_ addresses: [IPAddress]) throws {
+    let all = try table.chains(nil, in: .legacy)
+    guard all[Self.chain] != nil else { return }
+    var failed: CNIError?
+    for _ in 0..<20 {
+      let state = try table.chains(nil, in: .legacy)
+      guard let removal = removal(of: addresses, state) else { return }
+      do throws(CNIError) {
+        return try IPTables(family).restore(batch(removal), form: .legacy)
+      } catch {
+        failed = error
+      }
+    }
+    if let failed { throw failed }
+  }
+
+  private func batch(_ removal: Removal) -> IPTablesBatch {
+    var batch = IPTablesBatch()
+    for rule in removal.rules {
+      guard let prefix = rule.source?.value ?? rule.destination?.value else { continue }
+      for line in Self.lines(for: prefix.address) where rule.isLike(line.rule) {
+        batch.delete(line.text, from: Self.chain, of: .filter)
+      }
+    }
+    for rule in removal.entrances {
+      guard let chain = rule.target.chain else { continue }
+      let line = rule.comment.map { Self.jump(to: chain, comment: $0) }
+      batch.delete(line?.text ?? "-j \(chain)", from: Self.forward, of: .filter)
+    }
+    for chain in removal.chains { batch.flush(chain, in: .filter) }
+    for chain in removal.chains { batch.remove(chain, from: .filter) }
+    return batch
+  }
+}
+
+extension IPTablesRule {
+  /// Whether it is the same but for the number that the kernel gave it.
+  fileprivate func isLike(_ other: IPTablesRule) -> Bool {
+    var other = other
+    other.handle = handle
+    return self == other
+  }
+}
