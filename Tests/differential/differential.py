@@ -111,7 +111,7 @@ def run_direct(scenario, version, adder, others=None):
             else:
                 phases["after ADD"] = after.canonical(names)
                 if scenario.rules:
-                    phases["rules"] = saved_rules(host)
+                    phases["rules"] = saved_rules(host, scenario.rules)
             if scenario.world and not any(answer.failed for answer in answers):
                 phases["outside"] = seen_by_world(host.containers[0])
             if scenario.tamper:
@@ -125,7 +125,7 @@ def run_direct(scenario, version, adder, others=None):
                 phases[f"DEL {container.name}"] = outcome(other.call(host, "DEL", {**config, **previous}, container))
             phases["after DEL"] = Snapshot(host).canonical(names)
             if scenario.rules:
-                phases["rules after DEL"] = saved_rules(host)
+                phases["rules after DEL"] = saved_rules(host, scenario.rules)
             phases["traces"] = [line for container in host.containers for line in traces(host, container)]
             for container in host.containers:
                 phases[f"DEL again {container.name}"] = outcome(other.call(host, "DEL", config, container))

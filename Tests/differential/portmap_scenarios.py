@@ -42,7 +42,7 @@ def portmap(name, ports, *addresses, **keys):
     own = {key: keys.pop(key) for key in [*keys] if key not in ("prepare", "tamper", "key")}
     return Scenario(
         f"portmap by iptables{name}", {"type": "portmap", "backend": "iptables", **own}, capabilities={"portMappings": ports},
-        previous=result(*(addresses or [V4])), rules=True, **{"prepare": interface, **keys})  # fmt: skip
+        previous=result(*(addresses or [V4])), rules="nat", **{"prepare": interface, **keys})  # fmt: skip
 
 
 MANY = [{"hostPort": 9000 + number, "containerPort": 80 + number, "protocol": ("tcp", "udp")[number % 2]}

@@ -28,7 +28,7 @@ class Scenario:
     previous: Optional[Callable] = None  # (version, host): the result of the plugin before; not through cnitool
     chain: tuple = ()  # the plugins before; only through cnitool
     behind: Optional[dict] = None  # the plugin before, which each side's own runs; through cnitool it is of the chain
-    rules: bool = False  # is what iptables-save prints compared?
+    rules: Optional[str] = None  # the table of iptables that is compared, by what iptables-save prints
 
     @property
     def plugin(self):

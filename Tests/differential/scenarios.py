@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import bandwidth_scenarios
+import firewall_scenarios
 import link_scenarios
 import portmap_scenarios
 import tuning_scenarios
@@ -175,6 +176,7 @@ STATIC = [
 
 ALL = (LOOPBACK + BRIDGE + BRIDGE_ERRORS + link_scenarios.GOOD + link_scenarios.ERRORS + HOST_LOCAL + STATIC
        + tuning_scenarios.GOOD + tuning_scenarios.ERRORS + tuning_scenarios.CHAINS
-       + bandwidth_scenarios.GOOD + bandwidth_scenarios.ERRORS + portmap_scenarios.GOOD + portmap_scenarios.ERRORS)  # fmt: skip
+       + bandwidth_scenarios.GOOD + bandwidth_scenarios.ERRORS + portmap_scenarios.GOOD + portmap_scenarios.ERRORS
+       + firewall_scenarios.GOOD + firewall_scenarios.ERRORS)  # fmt: skip
 CROSSED = (LOOPBACK[:1] + BRIDGE + link_scenarios.GOOD + tuning_scenarios.GOOD + bandwidth_scenarios.GOOD
            + portmap_scenarios.GOOD + [scenario for scenario in HOST_LOCAL + STATIC if "," not in scenario.name])  # fmt: skip
