@@ -23,6 +23,16 @@ struct MappingConditions: Hashable, Sendable {
     return "-" + String(Owner(network: text).linkName(prefix: ""))
   }
 
+  /// Whether these are words of iptables' that only iptables understands.
+  static func needIPTables(_ texts: [String], family: AddressFamily) -> Bool {
+    var words = ConditionWords(texts)
+    guard let first = words.peek, first.hasPrefix("-") || first == "!" else { return false }
+    do {
+      _ = try IPTablesConditionParser(family).parse(&words)
+      return false
+    } catch { return error.isUnknownWord }
+  }
+
   /// How many alternatives the lists of a condition may multiply to. Each is two rules.
   private static let limit = 64
 
@@ -59,15 +69,20 @@ struct MappingConditions: Hashable, Sendable {
 struct ConditionError: Error {
   let reason: String
   let remedy: String
+  /// Whether a word is not known here, which may well make sense to somebody else.
+  var isUnknownWord = false
 
-  init(_ reason: String, remedy: String = "set \"backend\" to \"iptables\", which takes any text of iptables")
-  {
+  init(
+    _ reason: String, remedy: String = "set \"backend\" to \"iptables\", which takes any text of iptables"
+  ) {
     self.reason = reason
     self.remedy = remedy
   }
 
   static func unknown(_ word: String?) -> ConditionError {
-    ConditionError(word.map { "\"\($0)\" is not understood" } ?? "ends too early")
+    var error = ConditionError(word.map { "\"\($0)\" is not understood" } ?? "ends too early")
+    error.isUnknownWord = word != nil
+    return error
   }
 }
 

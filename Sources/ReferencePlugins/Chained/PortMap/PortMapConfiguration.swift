@@ -69,7 +69,10 @@ struct PortMapConfiguration: Sendable {
         "externalSetMarkChain", "names a chain of iptables, and backend asks for nftables",
         remedy: "leave one of the two out")
     }
-    backend = choice ?? (setMarkChain == nil ? .nftables : .iptables)
+    let needsIPTables =
+      setMarkChain != nil || MappingConditions.needIPTables(conditionsV4, family: .ipv4)
+      || MappingConditions.needIPTables(conditionsV6, family: .ipv6)
+    backend = choice ?? (needsIPTables ? .iptables : .nftables)
     guard backend == .nftables else {
       for key in ["conditionsV4", "conditionsV6"] {
         if let first = try keys.strings(key).first(where: { !$0.isEmpty }), !first.hasPrefix("-"),
