@@ -1,0 +1,196 @@
+import CNI
+import CNIExecution
+import ReferencePlugins
+import TestSupport
+import Testing
+
+/// What becomes of mappings when containers, configurations or others go their own way.
+@Suite("portmap: upkeep", .requiresRoot)
+struct PortMapUpkeepTests {
+  /// The table, without what is not of interest.
+  private func table() throws -> String { try shell("nft list table inet cni_portmap 2>/dev/null || true") }
+
+  @Test("The second container that asks for a port is refused, told who has it, and leaves nothing")
+  func taken() throws {
+    try TestHost.run { host in
+      let first = try host.addBridge("c1")
+      let second = try host.addBridge("c2")
+      let held = try host.map(host.portmap(TestHost.both(8080, 80)), first)
+      let before = try host.snapshot()
+      let wanted = try host.after(
+        second, host.portmap(TestHost.mapping(9090, 80) + "," + TestHost.mapping(8080, 80, "udp")))
+      let error = try host.failed(
+        host.call(.add, wanted, container: "c2", namespace: "/run/netns/c2"))
+      for word in ["8080/udp", "container c1", "network net", "interface eth0"] {
+        #expect(error.message.contains(word), "\(error)")
+      }
+      try host.expectUnchanged(since: before)
+      // TCP and UDP, and an address of its own, are other ports.
+      try host.map(
+        host.portmap(TestHost.mapping(8080, 80, "sctp") + "," + TestHost.mapping(8080, 80, ip: "127.0.0.1")),
+        second, container: "c2")
+      // What is freed can be had.
+      try host.succeeded(host.call(.del, held))
+      try host.succeeded(host.call(.add, wanted, container: "c2", namespace: "/run/netns/c2"))
+    }
+  }
+
+  @Test("A container in two networks keeps its port in the first, whoever asks for it again")
+  func twoNetworks() throws {
+    try TestHost.run { host in
+      let result = try host.addBridge("c1")
+      let first = try host.map(host.portmap(TestHost.mapping(8080, 80), name: "one"), result)
+      let second = try host.map(host.portmap(TestHost.mapping(8080, 80), name: "two"), result)
+      for later in [first, second] { try host.succeeded(host.call(.check, later)) }
+      try host.succeeded(host.call(.del, second))
+      try host.succeeded(host.call(.check, first))
+      try host.succeeded(host.call(.del, first))
+      #expect(try table().isEmpty)
+    }
+  }
+
+  @Test(
+    "DEL removes what there is, whatever it is told",
+    arguments: [
+      "everything", "no result", "no ports", "nothing", "other ports", "other conditions", "nonsense",
+    ])
+  func removal(told: String) throws {
+    try TestHost.run { host in
+      let first = try host.addBridge("c1")
+      let second = try host.addBridge("c2")
+      let configuration = host.portmap(
+        TestHost.both(8080, 80), "\"conditionsV4\":[\"ip saddr 198.51.100.0/24\"]")
+      let later = try host.map(configuration, first)
+      let other = try host.map(host.portmap(TestHost.both(9090, 80)), second, container: "c2")
+      try shell("ip netns del c1")
+      let bare = "{\"cniVersion\":\"1.1.0\",\"name\":\"net\",\"type\":\"portmap\"}"
+      let removing =
+        switch told {
+        case "no result": configuration
+        case "no ports": try host.after(first, bare)
+        case "nothing": bare
+        case "other ports": try host.after(first, host.portmap(TestHost.mapping(1, 1)))
+        case "other conditions": try host.after(first, host.portmap(TestHost.both(8080, 80)))
+        case "nonsense":
+          try host.after(first, host.portmap("{\"hostPort\":\"x\"}", "\"backend\":7,\"snat\":\"y\""))
+        default: later
+        }
+      try host.succeeded(host.call(.del, removing, namespace: ""))
+      let left = try table()
+      #expect(!left.contains("c1/eth0") && !left.contains("8080") && !left.contains("198.51.100"), "\(left)")
+      try host.succeeded(host.call(.check, other, container: "c2", namespace: "/run/netns/c2"))
+      try host.succeeded(host.call(.del, other, container: "c2", namespace: "/run/netns/c2"))
+      #expect(try table().isEmpty)
+      #expect(try shell("cat /proc/sys/net/ipv4/conf/cni0/route_localnet") == "0\n")
+    }
+  }
+
+  @Test("GC removes what is not valid, and leaves other networks alone")
+  func garbage() throws {
+    try TestHost.run { host in
+      let first = try host.addBridge("c1")
+      let second = try host.addBridge("c2")
+      try host.map(host.portmap(TestHost.both(8080, 80)), first)
+      let kept = try host.map(host.portmap(TestHost.both(9090, 80)), second, container: "c2")
+      let foreign = try host.map(host.portmap(TestHost.both(7070, 80), name: "other"), first)
+      let collect = """
+        {"cniVersion":"1.1.0","name":"net","type":"portmap",
+         "cni.dev/valid-attachments":[{"containerID":"c2","ifname":"eth0"}]}
+        """
+      try host.succeeded(host.call(.gc, collect, container: "", namespace: "", interface: ""))
+      #expect(try !table().contains("8080"))
+      try host.succeeded(host.call(.check, kept, container: "c2", namespace: "/run/netns/c2"))
+      try host.succeeded(host.call(.check, foreign))
+    }
+  }
+
+  @Test(
+    "CHECK names what is missing",
+    arguments: [
+      ("nft delete element inet cni_portmap ports4 { tcp . 8080 }", "8080/tcp -> 80"),
+      ("nft delete element inet cni_portmap ports6 { udp . 8080 }", "8080/udp -> 80"),
+      (
+        "nft 'delete element inet cni_portmap ports4 { tcp . 8080 }; add element inet cni_portmap ports4 { tcp . 8080 : 10.22.0.9 . 80 }'",
+        "8080/tcp -> 80"
+      ),
+      ("nft flush chain inet cni_portmap prerouting", "prerouting"),
+      ("nft flush set inet cni_portmap from4-16", "masqueraded"),
+      ("nft delete table inet cni_portmap", "8080"),
+    ])
+  func damage(command: String, named: String) throws {
+    try TestHost.run { host in
+      let later = try host.map(host.portmap(TestHost.both(8080, 80)), host.addBridge())
+      try host.succeeded(host.call(.check, later))
+      try shell(command)
+      let error = try host.failed(host.call(.check, later))
+      #expect(error.description.contains(named), "\(error)")
+      // A second ADD mends it, and DEL still finds everything.
+      try host.succeeded(host.call(.del, later))
+      try host.succeeded(host.call(.add, later))
+      try host.succeeded(host.call(.check, later))
+      try host.succeeded(host.call(.del, later))
+      #expect(try table().isEmpty)
+    }
+  }
+
+  @Test("STATUS is ready here, before and after the first mapping, and leaves nothing")
+  func status() throws {
+    try TestHost.run { host in
+      let configuration = host.portmap("")
+      let before = try host.snapshot()
+      try host.succeeded(host.call(.status, configuration, container: "", namespace: "", interface: ""))
+      try host.expectUnchanged(since: before)
+      try host.map(host.portmap(TestHost.both(8080, 80)), host.addBridge())
+      try host.succeeded(host.call(.status, configuration, container: "", namespace: "", interface: ""))
+    }
+  }
+
+  @Test("nft can read everything back, as text and as JSON")
+  func listing() throws {
+    try TestHost.run { host in
+      try host.map(
+        host.portmap(
+          TestHost.both(8080, 80) + "," + TestHost.mapping(81, 81, ip: "10.22.0.1"),
+          "\"conditionsV4\":[\"ip saddr { 10.0.0.0/8, 192.0.2.1-192.0.2.9 } iifname != lo meta mark & 0xff00 != 0x100\"],"
+            + "\"conditionsV6\":[\"ip6 daddr != 2001:db8::/32 th sport 1000-2000\"]"),
+        host.addBridge())
+      let text = try shell("nft list table inet cni_portmap")
+      #expect(text.contains("comment \"cni:net/c1/eth0\""))
+      try shell(
+        "nft list table inet cni_portmap >/run/listed; nft delete table inet cni_portmap; nft -f /run/listed")
+      #expect(try shell("nft list table inet cni_portmap") == text)
+      let json = try JSONValue.parse(shell("nft -j list table inet cni_portmap"))
+      #expect(json["nftables"]?.array?.isEmpty == false)
+    }
+  }
+
+  @Test("100 attachments added and removed at once leave nothing")
+  func crowd() throws {
+    try TestHost.run { host in
+      try host.addBridge()
+      let before = try host.snapshot()
+      let configurations = try (0..<100).map { number in
+        let result = "{\"cniVersion\":\"1.1.0\",\"ips\":[{\"address\":\"10.22.1.\(number)/16\"}]}"
+        return try host.after(
+          JSONValue.parse(result),
+          host.portmap(
+            (0..<4).map { TestHost.mapping(20000 + number * 4 + $0, 80 + $0) }.joined(separator: ",")))
+      }
+      for command in [Command.add, .del] {
+        let failures = try concurrently(8) { thread in
+          try stride(from: thread, to: 100, by: 8).compactMap { number in
+            let reply = try host.call(command, configurations[number], container: "c\(number)")
+            return CNIError.parse(reply.standardOutput).map { "\(command) \(number): \($0)" }
+          }
+        }.flatMap { $0 }
+        #expect(failures.isEmpty, "\(failures)")
+        if command == .add {
+          let elements = try shell("nft list map inet cni_portmap ports4").split(separator: "tcp . 2")
+          #expect(elements.count == 401)
+        }
+      }
+      #expect(try table().isEmpty)
+      try host.expectUnchanged(since: before)
+    }
+  }
+}
