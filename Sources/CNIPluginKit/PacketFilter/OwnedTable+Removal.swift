@@ -129,7 +129,9 @@ extension OwnedTable {
     var keys: [String: Set<[NFTValue]>] = [:]
     for entry in found.entries { keys[entry.set.name, default: []].insert(entry.element.key) }
     // The index knows of all owners.
-    if let index, try holdsOnly(keys, [index], &socket) { return try removeTable(&socket, &transaction) }
+    if let index, !isShared, try holdsOnly(keys, [index], &socket) {
+      return try removeTable(&socket, &transaction)
+    }
 
     var layouts: [Layout] = []
     var seen: Set<String> = []
@@ -139,7 +141,7 @@ extension OwnedTable {
       if try holdsOnly(keys, layout.sets, &socket) { layouts.append(layout) }
     }
     if layouts.isEmpty { return [] }
-    if index == nil {
+    if index == nil, !isShared {
       let going = layouts.reduce(base.sets.count + base.chains.count) { $0 + $1.sets.count + $1.chains.count }
       // Somebody may have removed a part of it.
       if let count = found.view.table?.useCount, Int(count) <= going {

@@ -60,6 +60,8 @@ public struct OwnedTable: Sendable {
   let base: Layout
   /// A map of the `base` that says of each owner how many elements it has; nil where nobody needs to know.
   let index: NFTSet?
+  /// Whether others than attachments may have put something into it: then who uses this decides when the table goes.
+  let isShared: Bool
   /// The layout that a set belongs to, by its name; nil for the sets of the `base`.
   let layout: @Sendable (_ set: String) -> Layout?
 
@@ -69,14 +71,16 @@ public struct OwnedTable: Sendable {
   ///   - index: The name of a map that tells at once which owners have something in the table, and how much. With it,
   ///     removing what an owner has needs no search where there is nothing.
   ///   - base: Further sets and chains that are there as long as the table is.
+  ///   - isShared: Whether an administrator may have put something into it, so that it does not go with the last element.
   ///   - layout: The layout that a set belongs to, found by the set's name, without rules; nil for sets of the base.
   public init(
-    _ table: Table, index: String? = nil, base: Layout = Layout(sets: [], chains: []),
+    _ table: Table, index: String? = nil, base: Layout = Layout(sets: [], chains: []), isShared: Bool = false,
     layout: @escaping @Sendable (_ set: String) -> Layout?
   ) {
     let index = index.map { NFTSet.map(table, $0, [.interfaceName], to: .value([.mark])) }
     self.table = table
     self.index = index
+    self.isShared = isShared
     self.base = Layout(sets: base.sets + (index.map { [$0] } ?? []), chains: base.chains, rules: base.rules)
     self.layout = layout
   }

@@ -264,9 +264,14 @@ struct DBusReader {
   /// The first complete type of a signature.
   private static func completeType(_ signature: ArraySlice<UInt8>) throws(Malformed) -> ArraySlice<UInt8> {
     var open = 0
+    var arrays = 0
     for (index, letter) in zip(signature.indices, signature) {
       switch letter {
-      case UInt8(ascii: "a"): continue
+      case UInt8(ascii: "a"):
+        // So many may be within each other, also where the outer ones are empty.
+        arrays += 1
+        if arrays > 32 { throw Malformed() }
+        continue
       case UInt8(ascii: "("), UInt8(ascii: "{"): open += 1
       case UInt8(ascii: ")"), UInt8(ascii: "}"): open -= 1
       default: break

@@ -62,6 +62,18 @@ public struct ConntrackFilter: Hashable, Sendable {
       && original.matches(entry.original) && reply.matches(entry.reply) && entry.status.isSuperset(of: status)
   }
 
+  /// What of it the kernel may be told. Of IPv6 addresses it would take the contrary: it leaves out what has them, and means
+  /// all else (seen in Linux 6.18).
+  var forKernel: ConntrackFilter {
+    guard family == .ipv6 else { return self }
+    var filter = self
+    filter.original.source = nil
+    filter.original.destination = nil
+    filter.reply.source = nil
+    filter.reply.destination = nil
+    return filter
+  }
+
   /// Whether something is said of a tuple. Only then may a request to delete carry the filter: a kernel that does not
   /// know filters refuses half a tuple, but takes a request without any for one to delete everything.
   var namesTuple: Bool { transport != nil || !original.isEmpty || !reply.isEmpty }

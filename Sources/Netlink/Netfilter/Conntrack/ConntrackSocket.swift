@@ -15,8 +15,9 @@ public struct ConntrackSocket: ~Copyable, Sendable {
   ///
   /// - Throws: `EINVAL` in a kernel without ctnetlink.
   public mutating func entries(matching filter: ConntrackFilter) throws(NetlinkError) -> [ConntrackEntry] {
+    let told = filter.forKernel
     let request = NetlinkRequest(type: ConntrackMessage.get, flags: .request, operation: "list connections") {
-      filter.encode(into: &$0)
+      told.encode(into: &$0)
     }
     let messages: [ReceivedMessage]
     do {
@@ -62,8 +63,9 @@ public struct ConntrackSocket: ~Copyable, Sendable {
   ///
   /// A kernel without ctnetlink has none, which is no error.
   public mutating func deleteAll(matching filters: [ConntrackFilter]) throws(NetlinkError) {
-    var rest = filters.filter { !$0.namesTuple }
-    let direct = filters.filter(\.namesTuple)
+    // Who is told less than is meant may list, but not delete.
+    let direct = filters.filter { $0.namesTuple && $0 == $0.forKernel }
+    var rest = filters.filter { !($0.namesTuple && $0 == $0.forKernel) }
     let requests = direct.map { filter in
       NetlinkRequest(
         type: ConntrackMessage.delete, flags: [.request, .acknowledge], operation: "delete connections"

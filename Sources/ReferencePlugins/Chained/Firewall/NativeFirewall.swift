@@ -231,7 +231,7 @@ extension NativeFirewall {
     sets: [set(.ipv4), set(.ipv6)], chains: [admin, forward], rules: rules)
 
   private static let table = OwnedTable(
-    place, index: "owners", base: .init(sets: [policed, within, isolatedPairs], chains: [])
+    place, index: "owners", base: .init(sets: [policed, within, isolatedPairs], chains: []), isShared: true
   ) { name in
     if name == set(.ipv4).name || name == set(.ipv6).name {
       return .init(sets: [set(.ipv4), set(.ipv6)], chains: [forward])

@@ -17,7 +17,6 @@ struct PortMapConfigurationTests {
       ("\"externalSetMarkChain\":\"a b\"", "externalSetMarkChain"),
       ("\"backend\":\"nftables\",\"externalSetMarkChain\":\"KUBE-MARK-MASQ\"", "externalSetMarkChain"),
       ("\"conditionsV4\":\"-s 10.0.0.0/8\"", "conditionsV4"), ("\"conditionsV4\":[1]", "conditionsV4"),
-      ("\"conditionsV4\":[\"-m\",\"conntrack\",\"--ctstate\",\"NEW\"]", "\"conntrack\" is not understood"),
       ("\"conditionsV4\":[\"-s\"]", "ends too early"), ("\"conditionsV4\":[\"-s\",\"fd00::1\"]", "fd00::1"),
       ("\"conditionsV4\":[\"ip6 saddr fd00::1\"]", "ip6"),
       ("\"conditionsV6\":[\"ip6 saddr 10.0.0.1\"]", "10.0.0.1"),

@@ -92,7 +92,8 @@ struct PortMapUpkeepTests {
       let second = try host.addBridge("c2")
       try host.map(host.portmap(TestHost.both(8080, 80)), first)
       let kept = try host.map(host.portmap(TestHost.both(9090, 80)), second, container: "c2")
-      let foreign = try host.map(host.portmap(TestHost.both(7070, 80), name: "other"), first)
+      // Of another port: what leads to the same one is shared by both networks, and the first to have it keeps it.
+      let foreign = try host.map(host.portmap(TestHost.both(7070, 81), name: "other"), first)
       let collect = """
         {"cniVersion":"1.1.0","name":"net","type":"portmap",
          "cni.dev/valid-attachments":[{"containerID":"c2","ifname":"eth0"}]}
