@@ -68,7 +68,8 @@ struct NativeFirewall: Sendable {
   ///
   /// - Returns: The addresses that were the owner's.
   func remove(from socket: inout NetfilterSocket) throws -> [IPAddress] {
-    let removed = try Self.table.remove(entries.map { ($0.element.key, $0.set) }, of: owner, from: &socket).entries
+    let removed = try Self.table.remove(entries.map { ($0.element.key, $0.set) }, of: owner, from: &socket)
+      .entries
     if !removed.isEmpty { try Self.tidy(Set(removed.map(\.set.name)), &socket) }
     return removed.compactMap(Self.address)
   }

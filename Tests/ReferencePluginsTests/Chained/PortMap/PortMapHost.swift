@@ -45,7 +45,8 @@ private let client = """
   for transport in transports:
       kind = socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM
       s = socket.socket(family, kind, 132 if transport == "sctp" else 0)
-      s.settimeout(1)
+      # The first packet over IPv6 waits until a new bridge has its link-local address, and is sent again after a second.
+      s.settimeout(3)
       try:
           s.connect((address, port))
           if transport == "udp": s.send(b"?")

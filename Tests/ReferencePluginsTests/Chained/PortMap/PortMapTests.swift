@@ -23,7 +23,7 @@ struct PortMapTests {
       let later = try host.map(host.portmap(TestHost.both(8080, 80)), result)
       // Who asked is not hidden.
       #expect(try host.ask(Self.host4, 8080) == "c1 198.51.100.2, c1 198.51.100.2")
-      let got = try host.ask(Self.host6, 8080); #expect(got == "c1 2001:db8:51::2, c1 2001:db8:51::2", "\(got)")
+      #expect(try host.ask(Self.host6, 8080) == "c1 2001:db8:51::2, c1 2001:db8:51::2")
       try host.succeeded(host.call(.check, later))
       // A second ADD of the same attachment takes the place of the first.
       try host.succeeded(host.call(.add, later))
