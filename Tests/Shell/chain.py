@@ -13,7 +13,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -76,7 +75,10 @@ def host():
         "iptables-legacy-save": Path("/proc/net/ip_tables_names").read_text()
         if Path("/proc/net/ip_tables_names").exists() else "",
         "tc qdisc": output("tc", "qdisc", "show"),
-        "conntrack -L": output("conntrack", "-L"),
+        # A connection of TCP that both ends have closed is remembered for two minutes, and leads nobody astray; neither
+        # does what the bridge has said to routers (IGMP).
+        "conntrack -L": [line for line in output("conntrack", "-L").splitlines()
+                         if " TIME_WAIT " not in line and " dst=224.0.0." not in line],
         "ip link": [link["ifname"] for link in json.loads(output("ip", "-j", "link"))],
         "files": leases + [str(path) for path in Path("/run/cni").rglob("*") if path.is_file()],
     }  # fmt: skip
@@ -213,10 +215,6 @@ def main():
     in_parallel("check", count)
     try_traffic([0, count // 2, count - 1])
     in_parallel("del", count)
-    # What ended by itself moments ago is known to the kernel for a while: nobody's business but its own.
-    deadline = time.monotonic() + 10
-    while host()["conntrack -L"] != before["conntrack -L"] and time.monotonic() < deadline:
-        time.sleep(0.2)
     compare(f"after {count} containers came and went", before, host())
 
     answer = call("add", 0, "failing")
