@@ -26,7 +26,10 @@ extension TestHost {
 
   /// Everything that the tests tune.
   func tunables(_ interface: String = "eth0") throws -> String {
-    try shell("ip -n c1 -o link show dev \(interface) | sed 's/state.*qlen/qlen/'")
+    // Without what settles at a moment of its own: the carrier, and with it the first qdisc.
+    try shell(
+      "ip -n c1 -o link show dev \(interface) | sed 's/,LOWER_UP//; s/NO-CARRIER,//; s/,M-DOWN//; s/qdisc.*qlen/qlen/'"
+    )
       + inContainer(
         "cd /proc/sys/net; grep -H . core/somaxconn ipv4/conf/\(interface)/arp_notify ipv4/conf/\(interface)/rp_filter ipv4/ip_local_reserved_ports || true"
       )
