@@ -20,7 +20,8 @@ import time
 from pathlib import Path
 
 sys.dont_write_bytecode = True
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "differential"))
+for folder in ("differential", "handover"):
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / folder))
 
 import handover_ports  # noqa: E402
 from differential import build_world, prepare_ours, seen_by_world  # noqa: E402
