@@ -22,7 +22,8 @@ def limits(ingress=None, egress=None, burst=None, capital=False):
 
 
 def bandwidth(name, keys=None, behind=BRIDGE, **more):
-    return Scenario(f"bandwidth{name}", {"type": "bandwidth", **(keys or {})}, behind=behind, **more)
+    # The Go plugin takes the host's end from the result, and none before 0.3.0 names interfaces.
+    return Scenario(f"bandwidth{name}", {"type": "bandwidth", **(keys or {})}, behind=behind, since="0.3.0", **more)
 
 
 def on_host_end(*arguments):

@@ -347,22 +347,26 @@ def rows(versions, cnitool, quick, possible):
     if quick:
         ends = [version for version in ends if version in ("0.4.0", versions[-1])]
 
-    for plugin in protocol.PLUGINS:
-        if possible(protocol.PLUGINS[plugin]):
-            yield "protocol", plugin, ends
+    def chosen(scenario, all):
+        return [version for version in (versions if all else ends) if version >= scenario.since]
+
+    for plugin, scenario in protocol.PLUGINS.items():
+        if possible(scenario):
+            yield "protocol", plugin, chosen(scenario, False)
     scenarios = [scenario for scenario in catalogue.ALL if possible(scenario)]
     crossed = [scenario for scenario in catalogue.CROSSED if possible(scenario)]
+
     for scenario in scenarios:
         if not scenario.chain:
-            yield "direct", scenario.name, versions if scenario in crossed or not quick else ends
+            yield "direct", scenario.name, chosen(scenario, scenario in crossed or not quick)
     if cnitool:
         for scenario in scenarios:
             if scenario.previous:
                 continue
-            yield "cnitool", scenario.name, versions if scenario in crossed and not quick else ends
+            yield "cnitool", scenario.name, chosen(scenario, scenario in crossed and not quick)
     for scenario in crossed:
-        yield "go, then ours", scenario.name, ends
-        yield "ours, then go", scenario.name, ends
+        yield "go, then ours", scenario.name, chosen(scenario, False)
+        yield "ours, then go", scenario.name, chosen(scenario, False)
 
 
 def main():

@@ -89,7 +89,8 @@ def of_bandwidth(place, go, ours):
         return place.path.endswith("/qdisc") and (go, ours) == ("tbf", "noqueue") or (
             place.path.startswith("/traffic/") and ours == "(absent)")
     if place.phase.lower().startswith("check"):
-        return place.scenario == "bandwidth, nothing" and accepts(place, go, ours)
+        return place.scenario == "bandwidth, nothing" and accepts(place, go, ours) or (
+            place.scenario == "bandwidth, tbf gone at CHECK" and refuses(place, go, ours))
     return ", burst " in place.scenario and place.phase.lower() == "after add" and (
         place.path.startswith("/traffic/") and "/options/" in place.path)
 

@@ -104,7 +104,7 @@ def sbr():
         (", default route that is there", {}, {"prepare": interface(V4, routes=DEFAULTS[:1])}),
         (", dual stack", {}, dual),
         (", two addresses", {}, {"previous": result(V4, ("10.5.0.2/24", "10.5.0.1")),
-                                 "prepare": interface(V4, ("10.5.0.2/24", "10.5.0.1"))}),
+                                 "prepare": interface(V4, ("10.5.0.2/24", "10.5.0.1")), "since": "0.3.0"}),
         (", table", {"table": 5000}, {"key": "table,omitempty"}),
         (", table, dual stack", {"table": 5000}, {**dual, "key": "table,omitempty"}),
         (", table 100 taken", {}, {"prepare": several(interface(V4), in_container("rule", "add", "from", "10.9.9.9", "table", "100"))}),
