@@ -65,13 +65,15 @@ struct Firewall: ChainedPlugin {
   /// - Throws: code 7 if there is a policy and no such interface.
   private func policy(for result: AddResult) throws(CNIError) -> IPTablesFirewall.Policy? {
     if configuration.ingressPolicy == .open { return nil }
-    guard let bridge = result.hostInterfaces.first else {
+    guard let bridge = result.interfaces.first(where: \.isOnHost)?.name else {
       throw CNIError(
         .invalidConfiguration,
         "ingressPolicy: \(configuration.ingressPolicy.rawValue) needs an interface on the host, and the result of the "
           + "plugins before has none",
         details: "put firewall behind bridge, or leave ingressPolicy out")
     }
+    // It becomes a word of rules.
+    try Validation.interfaceName(bridge, ofKey: "prevResult.interfaces")
     return .init(bridge: bridge, isIsolated: configuration.ingressPolicy == .isolated)
   }
 
@@ -123,6 +125,12 @@ struct Firewall: ChainedPlugin {
           IPTablesFirewall.Policy(bridge: $0, isIsolated: configuration.ingressPolicy == .isolated)
         }
         let native = native(addresses, configuration.ingressPolicy == .open ? nil : policy, call.owner)
+        if previous == nil {
+          addresses = try NativeFirewall.addresses(in: &socket) {
+            call.owner.owns($0, limit: Owner.commentLimit)
+          }
+          return
+        }
         // Who has got an address since then keeps it.
         let others = try native.addressesOfOthers(&socket)
         addresses.removeAll(where: others.contains)
@@ -134,6 +142,14 @@ struct Firewall: ChainedPlugin {
     for family in addresses.families {
       attempt { try removeChains(addresses, family) }
     }
+    // Without a result, only our own table says what the container has: while rules of it are left, it has to know.
+    if previous == nil, failure == nil {
+      attempt {
+        try PacketFilter.ifAvailable { socket in
+          _ = try native([], nil, call.owner).remove(from: &socket)
+        }
+      }
+    }
     if let previous, let bridge, configuration.ingressPolicy == .isolated {
       attempt { try IsolatedPorts(previous, bridge: bridge).isolate(false) }
     }
@@ -143,13 +159,26 @@ struct Firewall: ChainedPlugin {
 
   func collectGarbage(_ call: PluginCall, stale: StaleMarks) throws {
     var addresses: [IPAddress] = []
-    try PacketFilter.ifAvailable { socket in
-      addresses = try NativeFirewall.removeAll(where: stale, from: &socket)
+    var failure: (any Error)?
+    func attempt(_ body: () throws -> Void) {
+      do { try body() } catch { failure = failure ?? error }
     }
-    for family in addresses.families { try removeChains(addresses, family) }
+    attempt {
+      try PacketFilter.ifAvailable { socket in
+        addresses = try NativeFirewall.addresses(in: &socket, where: stale.contains)
+      }
+    }
+    for family in addresses.families { attempt { try removeChains(addresses, family) } }
+    // Only our own table says whose the addresses are: while rules of theirs are left, it has to know.
+    if failure == nil {
+      attempt {
+        try PacketFilter.ifAvailable { socket in try NativeFirewall.removeAll(where: stale, from: &socket) }
+      }
+    }
     for record in FirewalldRecord.all() where stale.contains(record.owner.mark(limit: Owner.commentLimit)) {
-      try removeFromZone(call, record, [])
+      attempt { try removeFromZone(call, record, []) }
     }
+    if let failure { throw failure }
   }
 
   private func removeChains(_ addresses: [IPAddress], _ family: AddressFamily) throws {
@@ -195,10 +224,15 @@ extension AddResult {
     return addresses
   }
 
-  /// The names of the interfaces that are not in a container.
+  /// The names of the interfaces that are not in a container, without what cannot be one.
   var hostInterfaces: [String] {
-    interfaces.filter { $0.sandbox?.isEmpty ?? true }.map(\.name).filter { !$0.isEmpty }
+    interfaces.filter(\.isOnHost).map(\.name).filter { (try? Validation.interfaceName($0)) != nil }
   }
+}
+
+extension Interface {
+  /// Whether it is in no container, and has a name.
+  fileprivate var isOnHost: Bool { (sandbox?.isEmpty ?? true) && !name.isEmpty }
 }
 
 extension [IPAddress] {

@@ -24,9 +24,9 @@ struct IPTablesFirewall: Sendable {
 
   static let chain = "CNI-FORWARD"
   static let stages = ["CNI-ISOLATION-STAGE-1", "CNI-ISOLATION-STAGE-2"]
-  private static let forward = "FORWARD"
+  static let forward = "FORWARD"
 
-  private var table: IPTablesTable { IPTablesTable(.filter, family) }
+  var table: IPTablesTable { IPTablesTable(.filter, family) }
 
   /// An ingress policy, with what it is about.
   struct Policy: Hashable, Sendable {
@@ -37,7 +37,7 @@ struct IPTablesFirewall: Sendable {
   }
 
   /// The chains that matter here, as they are.
-  private typealias State = [String: IPTablesChain]
+  typealias State = [String: IPTablesChain]
 
   /// All of one moment.
   private func state(_ form: IPTablesTable.Form) throws(NetlinkError) -> State {
@@ -64,7 +64,7 @@ struct IPTablesFirewall: Sendable {
   // MARK: Rules
 
   /// A rule, as iptables takes it and as it reads back.
-  private struct Line {
+  struct Line {
     var text: String
     var rule: IPTablesRule
 
@@ -78,7 +78,7 @@ struct IPTablesFirewall: Sendable {
     }
   }
 
-  private static func jump(to chain: String, comment: String) -> Line {
+  static func jump(to chain: String, comment: String) -> Line {
     commented(IPTablesRule(target: .jump(chain)), "-j \(chain)", comment)
   }
 
@@ -94,7 +94,7 @@ struct IPTablesFirewall: Sendable {
   }
 
   /// What lets the packets of an address pass.
-  private static func lines(for address: IPAddress) -> [Line] {
+  static func lines(for address: IPAddress) -> [Line] {
     let prefix = IPPrefix.host(address)
     return [
       Line(
@@ -213,113 +213,11 @@ struct IPTablesFirewall: Sendable {
     if policy.isIsolated { try require(Self.staying(policy), in: Self.stages[0], what) }
     try require(Self.arriving(policy), in: Self.stages[1], what)
   }
-
-  // MARK: DEL
-
-  /// Removes the rules of the addresses in both forms, whoever made them, and the chains with the last of them. What is
-  /// in nf_tables goes without a program. An administrator's rules, and what leads to them, stay.
-  func remove(_ addresses: [IPAddress]) throws {
-    var failure: (any Error)?
-    do {
-      try PacketFilter.ifAvailable { socket in try removeNFT(addresses, &socket) }
-    } catch { failure = error }
-    try removeLegacy(addresses)
-    if let failure { throw failure }
-  }
-
-  /// What has to go of a table.
-  private struct Removal {
-    /// Rules of `CNI-FORWARD`.
-    var rules: [IPTablesRule] = []
-    /// Rules of `FORWARD` that lead to chains that go.
-    var entrances: [IPTablesRule] = []
-    /// Each before those that it leads to.
-    var chains: [String] = []
-  }
-
-  private func removal(of addresses: [IPAddress], _ state: State) -> Removal? {
-    guard let own = state[Self.chain] else { return nil }
-    var removal = Removal()
-    let lines = addresses.flatMap(Self.lines)
-    var stays: [IPTablesRule] = []
-    for rule in own.rules {
-      if lines.contains(where: { rule.isLike($0.rule) }) {
-        removal.rules.append(rule)
-      } else {
-        stays.append(rule)
-      }
-    }
-    if removal.rules.isEmpty { return nil }
-    // Nothing but ways to an administrator's rules is left: no container is.
-    guard stays.allSatisfy({ $0.target.chain != nil && !$0.hasOtherConditions }) else { return removal }
-    let admins = stays.compactMap(\.target.chain)
-    if admins.allSatisfy({ state[$0]?.rules.isEmpty == true }) {
-      removal.chains = [Self.chain] + Set(admins).sorted()
-    }
-    removal.chains += Self.stages.filter { state[$0] != nil }
-    removal.entrances = (state[Self.forward]?.rules ?? []).filter { rule in
-      rule.target.chain.map(removal.chains.contains) ?? false
-    }
-    return removal
-  }
-
-  private func removeNFT(_ addresses: [IPAddress], _ socket: inout NetfilterSocket) throws(NetlinkError) {
-    // Where the Go plugins have never been, that is all.
-    guard try socket.chainIfPresent(Self.chain, in: table.nftTable) != nil else { return }
-    try socket.commitPrepared { (socket) throws(NetlinkError) in
-      var state = try table.chains([Self.forward, Self.chain] + Self.stages, in: .nft, &socket)
-      let others = Set(state[Self.chain]?.rules.compactMap(\.target.chain) ?? [])
-      state.merge(try table.chains(others.sorted(), in: .nft, &socket)) { $1 }
-      guard let removal = removal(of: addresses, state) else { return nil }
-      var transaction = NFTransaction()
-      for (chain, rules) in [(Self.chain, removal.rules), (Self.forward, removal.entrances)] {
-        for handle in rules.compactMap(\.handle) {
-          transaction.delete(Rule(in: Chain(table.nftTable, chain), handle: handle))
-        }
-      }
-      for chain in removal.chains { transaction.delete(Chain(table.nftTable, chain)) }
-      return transaction
-    }
-  }
-
-  private func removeLegacy(_ addresses: [IPAddress]) throws {
-    let all = try table.chains(nil, in: .legacy)
-    guard all[Self.chain] != nil else { return }
-    var failed: CNIError?
-    for _ in 0..<20 {
-      let state = try table.chains(nil, in: .legacy)
-      guard let removal = removal(of: addresses, state) else { return }
-      do throws(CNIError) {
-        return try IPTables(family).restore(batch(removal), form: .legacy)
-      } catch {
-        failed = error
-      }
-    }
-    if let failed { throw failed }
-  }
-
-  private func batch(_ removal: Removal) -> IPTablesBatch {
-    var batch = IPTablesBatch()
-    for rule in removal.rules {
-      guard let prefix = rule.source?.value ?? rule.destination?.value else { continue }
-      for line in Self.lines(for: prefix.address) where rule.isLike(line.rule) {
-        batch.delete(line.text, from: Self.chain, of: .filter)
-      }
-    }
-    for rule in removal.entrances {
-      guard let chain = rule.target.chain else { continue }
-      let line = rule.comment.map { Self.jump(to: chain, comment: $0) }
-      batch.delete(line?.text ?? "-j \(chain)", from: Self.forward, of: .filter)
-    }
-    for chain in removal.chains { batch.flush(chain, in: .filter) }
-    for chain in removal.chains { batch.remove(chain, from: .filter) }
-    return batch
-  }
 }
 
 extension IPTablesRule {
   /// Whether it is the same but for the number that the kernel gave it.
-  fileprivate func isLike(_ other: IPTablesRule) -> Bool {
+  func isLike(_ other: IPTablesRule) -> Bool {
     var other = other
     other.handle = handle
     return self == other

@@ -74,10 +74,21 @@ struct NativeFirewall: Sendable {
     return removed.compactMap(Self.address)
   }
 
+  /// The addresses of all owners whose mark is meant.
+  static func addresses(
+    in socket: inout NetfilterSocket, where isMeant: (_ mark: String) -> Bool
+  ) throws -> [IPAddress] {
+    try [AddressFamily.ipv4, .ipv6].flatMap { family in
+      let elements = try PacketFilter.absentAsNil { () throws(NetlinkError) in
+        try socket.elements(of: set(family))
+      }
+      return (elements ?? []).filter { $0.comment.map(isMeant) == true }
+        .compactMap { address(OwnedTable.Entry($0, in: set(family))) }
+    }
+  }
+
   /// GC: removes what stale attachments have.
-  ///
-  /// - Returns: The addresses that were theirs.
-  static func removeAll(where stale: StaleMarks, from socket: inout NetfilterSocket) throws -> [IPAddress] {
+  static func removeAll(where stale: StaleMarks, from socket: inout NetfilterSocket) throws {
     let removed = try table.removeAll(from: &socket, where: stale.contains).entries
     var names = Set(removed.map(\.set.name))
     // What a process left that was killed between two steps.
@@ -88,7 +99,6 @@ struct NativeFirewall: Sendable {
       }
     }
     if !names.isEmpty { try tidy(names, &socket) }
-    return removed.compactMap(address)
   }
 
   /// Of these addresses, those that are another attachment's by now.

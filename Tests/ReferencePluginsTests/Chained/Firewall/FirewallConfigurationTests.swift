@@ -60,6 +60,29 @@ struct FirewallConfigurationTests {
     }
   }
 
+  @Test(
+    "What cannot be the name of an interface gets into no rule, and keeps nothing from being removed",
+    arguments: ["br0 -m comment", "br0\\n-A FORWARD -j ACCEPT", "a-bridge-with-a-long-name", "a/b"])
+  func hostileNames(name: String) throws {
+    try FirewallHost.run { host in
+      try host.host.makeContainer()
+      let before = try host.rules()
+      let result = """
+        "prevResult":{"cniVersion":"1.1.0","interfaces":[{"name":"\(name)"},{"name":"eth0","sandbox":"/run/netns/c1"}],
+         "ips":[{"address":"10.88.3.2/24","interface":1}]}
+        """
+      for backend in ["iptables", "nftables"] {
+        let configuration = host.firewall(
+          "\"backend\":\"\(backend)\",\"ingressPolicy\":\"isolated\",\(result)")
+        let error = try host.host.failed(host.host.call(.add, configuration))
+        #expect(
+          error.code == .invalidConfiguration && error.message.contains("prevResult.interfaces"), "\(error)")
+        #expect(try host.rules() == before)
+        try host.host.succeeded(host.host.call(.del, configuration))
+      }
+    }
+  }
+
   @Test("No address, nothing to let through", arguments: ["", "iptables", "nftables"])
   func noAddress(backend: String) throws {
     try FirewallHost.run { host in

@@ -118,6 +118,73 @@ struct FirewallForeignTests {
     }
   }
 
+  @Test("Chains that others call, or have made, stay, and keep no container", arguments: ["nft", "legacy"])
+  func calledByOthers(form: String) throws {
+    let programs = ["iptables-\(form)", "ip6tables-\(form)"]
+    func change(_ words: String) throws {
+      for program in programs { try shell("\(program) \(words)") }
+    }
+    func expectGone() throws {
+      for program in programs { #expect(try !shell("\(program)-save -t filter").contains(":3::2")) }
+      #expect(try !shell("\(programs[0])-save -t filter").contains("10.88.3.2"))
+    }
+    try FirewallHost.run { host in
+      let result = try host.connect("c1")
+      // As Docker makes it for an administrator: empty, and called.
+      for words in [
+        "-N SITE", "-A FORWARD -j SITE", "-P FORWARD DROP", "-P INPUT ACCEPT", "-P OUTPUT ACCEPT",
+      ] {
+        try change(words)
+      }
+      let before = try host.rules()
+      let own = try host.add("c1", result, "\"iptablesAdminChainName\":\"SITE\"")
+      try host.delete(own, "c1")
+      #expect(try host.rules() == before)
+
+      for rule in [
+        "INPUT -j CNI-ADMIN", "INPUT -j CNI-FORWARD", "FORWARD -i nowhere -j CNI-FORWARD",
+        "OUTPUT -j CNI-ISOLATION-STAGE-1", "SITE -j CNI-ISOLATION-STAGE-2",
+      ] {
+        let configuration = try host.add("c1", result, "\"ingressPolicy\":\"isolated\"")
+        try change("-A \(rule)")
+        for _ in 0..<2 {
+          try host.delete(configuration, "c1")
+          try expectGone()
+          for program in programs { #expect(try shell("\(program) -S").contains("-A \(rule)")) }
+        }
+        // With the rule goes, at the next opportunity, what it kept.
+        try change("-D \(rule)")
+        _ = try host.add("c1", result, "\"ingressPolicy\":\"isolated\"")
+        try host.delete(configuration, "c1")
+        #expect(try host.rules() == before, "\(rule)")
+      }
+    }
+  }
+
+  @Test("Who cannot remove rules does not forget whose they are", arguments: [Command.del, .gc])
+  func removalWithoutPrograms(command: Command) throws {
+    try FirewallHost.run { host in
+      let result = try host.connect("c1")
+      try drop("legacy")
+      let before = try host.rules()
+      _ = try host.add("c1", result)
+      let programs = try shell(
+        "readlink -f $(command -v iptables-legacy-restore) $(command -v iptables-restore) | sort -u"
+      ).split(separator: "\n")
+      for program in programs { try shell("mount --bind /dev/null \(program)") }
+      let configuration = host.firewall(#""cni.dev/valid-attachments":[]"#)
+      func remove() throws -> PluginReply {
+        command == .del
+          ? try host.host.call(.del, configuration, namespace: "")
+          : try host.host.call(.gc, configuration, container: "", namespace: "", interface: "")
+      }
+      #expect(try "\(host.host.failed(remove()))".contains("restore"))
+      for program in programs { try shell("umount \(program)") }
+      try host.host.succeeded(remove())
+      #expect(try host.rules() == before)
+    }
+  }
+
   // MARK: The Go plugin
 
   /// Calls the Go plugin, whose iptables is that of the form.
