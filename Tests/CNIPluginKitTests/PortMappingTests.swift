@@ -36,6 +36,24 @@ struct PortMappingTests {
         #"[{"hostPort":1,"containerPort":2},{"hostPort":1,"containerPort":2},{"hostPort":1,"containerPort":3,"protocol":"udp"}]"#,
         ["1/tcp -> 2", "1/udp -> 3"]
       ),
+      // All addresses, and those of one family, in either order.
+      (
+        #"[{"hostPort":1,"containerPort":2,"hostIP":""},{"hostPort":1,"containerPort":2,"hostIP":"0.0.0.0"},{"hostPort":1,"containerPort":2,"hostIP":"::"}]"#,
+        ["1/tcp -> 2"]
+      ),
+      (
+        #"[{"hostPort":1,"containerPort":2,"hostIP":"0.0.0.0"},{"hostPort":1,"containerPort":2}]"#,
+        ["0.0.0.0:1/tcp -> 2", "[::]:1/tcp -> 2"]
+      ),
+      (
+        #"[{"hostPort":1,"containerPort":2,"hostIP":"0.0.0.0"},{"hostPort":1,"containerPort":3,"hostIP":"::"}]"#,
+        ["0.0.0.0:1/tcp -> 2", "[::]:1/tcp -> 3"]
+      ),
+      // One address of the host's comes before all of them.
+      (
+        #"[{"hostPort":1,"containerPort":2},{"hostPort":1,"containerPort":3,"hostIP":"192.0.2.1"}]"#,
+        ["1/tcp -> 2", "192.0.2.1:1/tcp -> 3"]
+      ),
     ])
   func understood(list: String, expected: [String]) throws {
     #expect(try mappings(list).map(\.description) == expected)
@@ -57,6 +75,14 @@ struct PortMappingTests {
       (#"[{"hostPort":80,"containerPort":80,"hostIP":"224.0.0.1"}]"#, "portMappings[0].hostIP"),
       (
         #"[{"hostPort":1,"containerPort":2},{"hostPort":1,"containerPort":3}]"#, "portMappings[1].hostPort"
+      ),
+      (
+        #"[{"hostPort":1,"containerPort":2},{"hostPort":1,"containerPort":3,"hostIP":"::"}]"#,
+        "portMappings[1].hostPort"
+      ),
+      (
+        #"[{"hostPort":1,"containerPort":2,"hostIP":"0.0.0.0"},{"hostPort":1,"containerPort":3}]"#,
+        "portMappings[1].hostPort"
       ),
     ])
   func refused(list: String, named: String) {

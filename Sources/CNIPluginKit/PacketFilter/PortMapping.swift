@@ -83,6 +83,16 @@ extension PortMapping {
     }
   }
 
+  /// The mapping as one of each family that it serves.
+  fileprivate var parts: [PortMapping] {
+    guard hostIP == nil else { return [self] }
+    return [IPAddress("0.0.0.0")!, IPAddress("::")!].map { address in
+      var part = self
+      part.hostIP = address
+      return part
+    }
+  }
+
   private static func port(_ key: String, of entry: ConfigurationObject) throws(CNIError) -> UInt16 {
     guard let port = try entry.integer(key, in: 0...65535) else {
       throw entry.failure(key, "is missing", remedy: "write a port from 1 to 65535")
@@ -97,7 +107,10 @@ extension PortMapping {
 }
 
 extension PluginCall {
-  /// `runtimeConfig.portMappings`, each once, in the order given. Empty if there are none.
+  /// `runtimeConfig.portMappings`, each port of the host once, in the order given. Empty if there are none.
+  ///
+  /// Of an entry for all addresses, one for `0.0.0.0` or for `::` is a part. What an earlier entry says already is left
+  /// out of a later one, so that no two of them are about the same packets.
   ///
   /// - Throws: code 7 that names the entry by its index: for what is no mapping, and for two that lead the same port of
   ///   the host to different ports of the container.
@@ -106,15 +119,24 @@ extension PluginCall {
     var mappings: [PortMapping] = []
     var targets: [PortMapping: UInt16] = [:]
     for entry in try runtime.objects("portMappings") {
-      let mapping = try PortMapping(entry)
-      var key = mapping
-      key.containerPort = 0
-      if let other = targets.updateValue(mapping.containerPort, forKey: key) {
-        if other == mapping.containerPort { continue }
-        throw entry.failure(
-          "hostPort", "\(mapping.hostDescription) leads to port \(other) of the container already",
-          remedy: "leave one of the two entries out")
+      var mapping = try PortMapping(entry)
+      let parts = mapping.parts
+      var added: [PortMapping] = []
+      for part in parts {
+        var key = part
+        key.containerPort = 0
+        guard let other = targets.updateValue(mapping.containerPort, forKey: key) else {
+          added.append(part)
+          continue
+        }
+        guard other == mapping.containerPort else {
+          throw entry.failure(
+            "hostPort", "\(part.hostDescription) leads to port \(other) of the container already",
+            remedy: "leave one of the two entries out")
+        }
       }
+      guard let first = added.first else { continue }
+      if added.count < parts.count { mapping = first }
       mappings.append(mapping)
     }
     return mappings

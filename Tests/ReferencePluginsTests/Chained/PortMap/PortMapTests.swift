@@ -37,6 +37,28 @@ struct PortMapTests {
     }
   }
 
+  @Test("DEL when the container has gone: nobody answers, until another one has the port")
+  func containerGone() throws {
+    try TestHost.run { host in
+      try host.makeWorld()
+      let first = try host.addBridge("c1")
+      let second = try host.addBridge("c2")
+      let old = try host.serve("c1", ports: 80)
+      let later = try host.map(host.portmap(TestHost.both(8080, 80)), first)
+      #expect(try host.ask(Self.host4, 8080) == "c1 198.51.100.2, c1 198.51.100.2")
+      old.send(signal: 9)
+      _ = try old.wait()
+      try shell("ip netns del c1")
+      try host.succeeded(host.call(.del, later, namespace: ""))
+      for address in [Self.host4, Self.host6] { #expect(try host.ask(address, 8080) == "-, -") }
+      let server = try host.serve("c2", ports: 80)
+      defer { withExtendedLifetime(server) {} }
+      try host.map(host.portmap(TestHost.both(8080, 80)), second, container: "c2")
+      #expect(try host.ask(Self.host4, 8080) == "c2 198.51.100.2, c2 198.51.100.2")
+      #expect(try host.ask(Self.host6, 8080) == "c2 2001:db8:51::2, c2 2001:db8:51::2")
+    }
+  }
+
   @Test("SCTP is mapped like the others")
   func sctp() throws {
     try TestHost.run { host in
@@ -164,6 +186,8 @@ struct PortMapTests {
           [
             TestHost.mapping(8080, 80, ip: "198.51.100.9"), TestHost.mapping(8081, 81, ip: "0.0.0.0"),
             TestHost.mapping(8082, 82, ip: "::"), TestHost.mapping(8083, 83, ip: "127.0.0.1"),
+            // The same for all addresses and for those of IPv4 is the same.
+            TestHost.mapping(8086, 82, ip: "0.0.0.0"), TestHost.mapping(8086, 82, ip: ""),
             TestHost.mapping(8084, 83, ip: "::1"), TestHost.mapping(8085, 83, ip: Self.host6),
           ].joined(separator: ",")), first)
       try host.map(host.portmap(TestHost.mapping(8080, 80)), second, container: "c2")
@@ -173,6 +197,8 @@ struct PortMapTests {
       #expect(try host.ask(Self.host6, 8081, "tcp") == "-")
       #expect(try host.ask(Self.host4, 8082, "tcp") == "-")
       #expect(try host.ask(Self.host6, 8082, "tcp") == "c1 2001:db8:51::2")
+      #expect(try host.ask(Self.host4, 8086, "tcp") == "c1 198.51.100.2")
+      #expect(try host.ask(Self.host6, 8086, "tcp") == "c1 2001:db8:51::2")
       #expect(try host.ask(Self.host4, 8083, "tcp") == "-")
       #expect(try host.ask("127.0.0.1", 8083, from: nil, "tcp") == "c1 10.22.0.1")
       #expect(try host.ask(Self.host6, 8085, "tcp") == "c1 2001:db8:51::2")
