@@ -11,7 +11,8 @@ enum LocalRouting {
     let name: String
     /// Whether it goes with the container.
     let isOfContainer: Bool
-    /// Whether loopback addresses cannot pass it yet.
+    /// Whether it has to be opened for loopback addresses; not where all interfaces are. One that is open itself counts as
+    /// closed: whoever opened it may be gone, with the rules that keep such packets from coming in, or about to close it.
     let needsEnabling: Bool
   }
 
@@ -24,9 +25,12 @@ enum LocalRouting {
     else {
       return nil
     }
-    let isOpen = try [link.name, "all"].contains { try Sysctl.read(setting($0)) != "0" }
+    let isOpen = try Sysctl.read(setting("all")) != "0"
     return Interface(name: link.name, isOfContainer: link.kind == "veth", needsEnabling: !isOpen)
   }
+
+  /// Whether the interface itself lets loopback addresses pass.
+  static func isEnabled(_ name: String) throws -> Bool { try Sysctl.read(setting(name)) != "0" }
 
   /// Lets loopback addresses pass the interface.
   static func enable(_ name: String?) throws {

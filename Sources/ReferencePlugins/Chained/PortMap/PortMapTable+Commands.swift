@@ -65,6 +65,21 @@ extension PortMapTable {
       let expected = rules.count { $0.chain.name == chain.name }
       if Int(found?.useCount ?? 0) < expected { throw missing("chain \(chain.reference) lacks rules") }
     }
+    if ports.needLocalRouting, let address = ports.addresses.first(where: { $0.family == .ipv4 })?.address {
+      try verifyLoopback(to: address, &socket)
+    }
+  }
+
+  /// Throws unless 127.0.0.1 leads to the container, and nothing comes in that way.
+  private static func verifyLoopback(to address: IPAddress, _ socket: inout NetfilterSocket) throws {
+    guard let link = try LocalRouting.interface(to: address), link.needsEnabling else { return }
+    guard try socket.element([.interface(link.name)], of: localRouting) != nil else {
+      throw missing(
+        "\(link.name) is not in \(localRouting.reference) any more, which guards the host's 127.0.0.1")
+    }
+    if try !LocalRouting.isEnabled(link.name) {
+      throw missing("127.0.0.1 does not lead to \(address) any more: route_localnet of \(link.name) is 0")
+    }
   }
 
   private static func missing(_ what: String) -> CNIError {

@@ -116,6 +116,8 @@ struct PortMapUpkeepTests {
       ),
       ("nft flush chain inet cni_portmap prerouting", "prerouting"),
       ("nft flush set inet cni_portmap from4-16", "masqueraded"),
+      ("nft flush set inet cni_portmap localnet", "127.0.0.1"),
+      ("echo 0 >/proc/sys/net/ipv4/conf/cni0/route_localnet", "127.0.0.1"),
       ("nft delete table inet cni_portmap", "8080"),
     ])
   func damage(command: String, named: String) throws {
@@ -130,6 +132,28 @@ struct PortMapUpkeepTests {
       try host.succeeded(host.call(.add, later))
       try host.succeeded(host.call(.check, later))
       try host.succeeded(host.call(.del, later))
+      #expect(try table().isEmpty)
+    }
+  }
+
+  @Test("Where the rules have been flushed, or somebody has opened the interface, it is guarded all the same")
+  func flushed() throws {
+    try TestHost.run { host in
+      let setting = "/proc/sys/net/ipv4/conf/cni0/route_localnet"
+      let first = try host.addBridge("c1")
+      let second = try host.addBridge("c2")
+      try host.map(host.portmap(TestHost.both(8080, 80)), first)
+      try shell("nft flush ruleset")
+      #expect(try shell("cat \(setting)") == "1\n")
+      let later = try host.map(host.portmap(TestHost.both(9090, 80)), second, container: "c2")
+      #expect(try shell("nft list set inet cni_portmap localnet").contains("\"cni0\""))
+      try host.succeeded(host.call(.del, later, container: "c2", namespace: "/run/netns/c2"))
+      #expect(try shell("cat \(setting)") == "0\n")
+      // Where every interface is open, none of them is ours to close.
+      try shell("echo 1 >/proc/sys/net/ipv4/conf/all/route_localnet")
+      try host.map(host.portmap(TestHost.both(9090, 80)), second, container: "c2")
+      #expect(try !shell("nft list set inet cni_portmap localnet").contains("cni0"))
+      try host.succeeded(host.call(.del, later, container: "c2", namespace: "/run/netns/c2"))
       #expect(try table().isEmpty)
     }
   }
