@@ -29,13 +29,15 @@ extension NetfilterSocket {
   /// Deletes a chain with its rules, and before that the rules that jump to it from `callers`, in one transaction: the
   /// way to take away what a Go plugin left in iptables' tables (`CNI-…`, called from `POSTROUTING`).
   ///
+  /// Where a rule of another chain, or a map, leads to it too, it stays without rules for those who call it.
+  ///
   /// - Returns: whether the chain was there.
-  /// - Throws: `EBUSY` if a rule of another chain, or a map, leads to it too.
   @discardableResult
   public mutating func deleteChain(
     _ chain: Chain, jumpsFrom callers: [Chain]
   ) throws(NetlinkError) -> Bool {
     var attempts = 100
+    var isCalledElsewhere = false
     while true {
       do {
         _ = try self.chain(chain.name, in: chain.table)
@@ -49,14 +51,16 @@ extension NetfilterSocket {
           transaction.delete(rule)
         }
       }
-      transaction.delete(chain)
+      if isCalledElsewhere { transaction.flush(chain) } else { transaction.delete(chain) }
       do {
         try commit(transaction)
         return true
       } catch {
         attempts -= 1
-        guard attempts > 0, error.errno.rawValue == ENOENT || error.errno.rawValue == EINTR else {
-          throw error
+        switch error.errno.rawValue {
+        case EBUSY where attempts > 0 && !isCalledElsewhere: isCalledElsewhere = true
+        case ENOENT where attempts > 0, EINTR where attempts > 0: break
+        default: throw error
         }
       }
     }

@@ -169,6 +169,7 @@ struct RuleReader {
       bitwise.destination == .first, !bitwise.flip.contains(where: { $0 != 0 }),
       let address = Selector(loadedBy: first, family: knownFamily, transport: knownTransport),
       address.type == .ipv4Address || address.type == .ipv6Address, first == address.load(),
+      bitwise.mask.count == address.length,
       let length = prefixLength(
         [UInt8](repeating: 0, count: bitwise.mask.count), bitwise.mask.map { ~$0 })
     else { return nil }

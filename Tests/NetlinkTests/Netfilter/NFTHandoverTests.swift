@@ -67,6 +67,26 @@ import Testing
     }
   }
 
+  @Test("A chain that somebody else calls, too, loses its rules and stays") func chainCalledElsewhere() throws
+  {
+    try inNewNetworkNamespace {
+      try shell(
+        """
+        nft 'add table ip t; add chain ip t entrance; add chain ip t mine; add chain ip t own
+          add rule ip t own accept; add rule ip t entrance jump own; add rule ip t mine jump own'
+        """)
+      var socket = try NetfilterSocket()
+      let table = Table(.ip, "t")
+      for _ in 0..<2 {
+        #expect(try socket.deleteChain(Chain(table, "own"), jumpsFrom: [Chain(table, "entrance")]))
+        #expect(try socket.rules(in: table).map(\.jumpTargets) == [["own"]])
+      }
+      try shell("nft flush chain ip t mine")
+      #expect(try socket.deleteChain(Chain(table, "own"), jumpsFrom: [Chain(table, "entrance")]))
+      #expect(try socket.chainIfPresent("own", in: table) == nil)
+    }
+  }
+
   @Test func rulesByTheirComment() throws {
     let table = Table(.inet, "cni_plugins_masquerade")
     let chain = Chain(table, "masq_checks")

@@ -7,7 +7,7 @@ import Testing
   private static let fixtures = [
     "table", "chain", "set", "map", "element", "interval", "masquerade", "spoof-guard", "rule-inet",
     "rule-port",
-    "rule-nat", "rule-state", "rule-ether",
+    "rule-nat", "rule-state", "rule-ether", "rule-portmap",
   ]
 
   /// splitmix64: the same run every time.
@@ -60,6 +60,21 @@ import Testing
         cut[1] = UInt8(length >> 8)
         read(cut)
       }
+    }
+  }
+
+  @Test("A mask that is none of the address's is taken as it is", arguments: [0, 1, 8, 16, 20])
+  func strangeMask(length: Int) throws {
+    for ones in 0...length {
+      let mask = [UInt8](repeating: 0xff, count: ones) + [UInt8](repeating: 0, count: length - ones)
+      let expressions: [Expression] = [
+        .payload(PayloadExpression(.network, offset: 12, length: 4)),
+        .bitwise(BitwiseExpression(mask: mask, namesOperation: true)),
+        .payload(PayloadExpression(.network, offset: 16, length: 4, into: Register(word: 1))),
+        .lookup(LookupExpression("s")),
+      ]
+      let statements = RuleReader.statements(of: expressions, family: .ip)
+      #expect(RuleCompiler.compile(statements, family: .ip) == expressions)
     }
   }
 
