@@ -151,9 +151,15 @@ struct IPTablesConditionParser {
 
   private func addresses(
     _ four: Selector, _ six: Selector, _ relation: Statement.Relation, _ words: inout ConditionWords
-  ) throws(ConditionError) -> ConditionMatch {
+  ) throws(ConditionError) -> ConditionMatch? {
     var operands: [Statement.Operand] = []
-    for text in try words.list() { operands.append(try .addresses(text, family)) }
+    let texts = try words.list()
+    func isEverything(_ text: String) -> Bool {
+      IPPrefix(text).map { $0.isDefault && $0.family == family } ?? false
+    }
+    // It is true of every packet (`-s 0.0.0.0/0`).
+    if relation == .equal, texts.contains(where: isEverything) { return nil }
+    for text in texts { operands.append(try .addresses(text, family)) }
     return ConditionMatch(family == .ipv4 ? four : six, relation, operands)
   }
 }
