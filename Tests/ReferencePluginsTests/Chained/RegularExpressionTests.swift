@@ -58,7 +58,7 @@ struct RegularExpressionTests {
       "*", "+a", "a**", "a*+", "a{2}{3}", "(", ")", "a)", "(a", "[", "[a", "[]", "[z-a]", #"[\d-z]"#, #"\"#,
       #"\1"#, #"\p{L}"#,
       #"\Z"#, "(?=a)", "(?!a)", "(?<=a)b", "a{1001}", "a{3,2}", #"\x9"#, #"\xff"#, "[é]", "[[:nothing:]]",
-      "(?P<a", "a|*",
+      "(?P<a", "(?P<\u{0}", "a|*",
       String(repeating: "(", count: 300) + String(repeating: ")", count: 300),
     ])
   func mistakes(pattern: String) {

@@ -118,7 +118,7 @@ struct RegularExpressionParser {
   private mutating func group() throws(Mistake) -> Node? {
     let outside = ignoresCase
     if skip(word: "?P<") || skip(word: "?<") {
-      while let byte = next, byte != UInt8(ascii: ">") { position += byte == 0 ? 0 : 1 }
+      while let byte = next, byte != UInt8(ascii: ">") { position += 1 }
       guard skip(">") else { throw Mistake(reason: "a group's name does not end") }
     } else if skip("?") {
       var value = true
