@@ -63,7 +63,12 @@ public struct HostProgram: Sendable {
         details: remedy)
     }
     var status: Int32 = 0
-    while waitpid(process, &status, 0) < 0 && errno == EINTR {}
+    while waitpid(process, &status, 0) < 0 {
+      // A caller that ignores SIGCHLD leaves nobody to ask how it ended.
+      if errno != EINTR {
+        throw CNIError(.internalError, "how \(name) ended is not known: \(String(cString: strerror(errno)))")
+      }
+    }
     guard status == 0 else {
       let why = status & 0x7f == 0 ? "exit status \((status >> 8) & 0xff)" : "signal \(status & 0x7f)"
       throw CNIError(.internalError, "\(name) failed (\(why))", details: contents(complaints))

@@ -192,7 +192,7 @@ public struct DBusConnection: ~Copyable {
   private func wait(for events: Int32) throws(DBusError) {
     while true {
       var state = pollfd(fd: descriptor, events: Int16(events), revents: 0)
-      let count = poll(&state, 1, Int32(deadline.remaining))
+      let count = poll(&state, 1, Int32(clamping: deadline.remaining))
       if count > 0 { return }
       if count == 0 { throw .timedOut(milliseconds: deadline.milliseconds) }
       if errno != EINTR { throw .closed }
@@ -269,7 +269,8 @@ private struct Deadline {
 
   init(milliseconds: Int) {
     self.milliseconds = milliseconds
-    end = Self.now + milliseconds
+    let (sum, isTooLong) = Self.now.addingReportingOverflow(milliseconds)
+    end = isTooLong ? .max : sum
   }
 
   /// Milliseconds, 0 when it is over.

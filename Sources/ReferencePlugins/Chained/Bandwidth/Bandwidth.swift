@@ -161,7 +161,8 @@ struct Bandwidth: ChainedPlugin {
     guard bucket.rate == limit.rate else {
       throw CNIError(
         .internalError,
-        "\(what) at \(bucket.rate * 8) bits per second (tbf on \(link.name)), \(key) is \(limit.rate * 8)")
+        "\(what) at \(min(bucket.rate, .max / 8) * 8) bits per second (tbf on \(link.name)), \(key) is \(limit.rate * 8)"
+      )
     }
     guard limit.matches(bucket, mtu: mtu, clock: clock) else {
       let expected = limit.tokenBucket(mtu: mtu, clock: clock)
