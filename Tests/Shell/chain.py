@@ -29,7 +29,8 @@ expect = tally.expect
 
 
 def output(*command):
-    return subprocess.run(command, capture_output=True, text=True).stdout
+    """What a program says; one that fails says nothing, which is not to be taken for nothing being there."""
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def network(name, **tuning):
@@ -150,7 +151,8 @@ def serve(number):
 
 def ask(namespace, kind, address, port):
     prefix = ["ip", "netns", "exec", namespace] if namespace else []
-    return output(*prefix, sys.executable, "-c", CLIENT, kind, address, str(port)).strip()
+    client = [*prefix, sys.executable, "-c", CLIENT, kind, address, str(port)]
+    return subprocess.run(client, capture_output=True, text=True).stdout.strip()
 
 
 def try_traffic(numbers):
@@ -178,7 +180,9 @@ def executed(command):
     answer = call(command, 0, prefix=("strace", "-f", "-qq", "-e", "trace=execve,execveat", "-o", trace))
     expect(f"{command} under strace", answer.returncode == 0, answer.stderr)
     lines = Path(trace).read_text().splitlines()
-    return [match[1] for match in (re.search(r'execve\("([^"]*)".* = 0$', line) for line in lines) if match]
+    # The end of a call may be on a line of its own; one that found nothing to execute says so.
+    begun = [line for line in lines if " = -1 " not in line]
+    return [match[1] for match in (re.search(r'execve\("([^"]*)"', line) for line in begun) if match]
 
 
 def main():
