@@ -120,28 +120,38 @@ struct ForeignMasquerade {
       rule.isCommented(prefix: ofNetwork) && !valid.contains { rule.isCommented(prefix: $0) }
     }
 
-    let containers = Set(stale.valid.map(\.containerID))
     for family in try ForeignTables(&socket).natFamilies {
       let chain = Chain(ForeignTables.nat(family), postrouting)
       let rules =
         try PacketFilter.absentAsNil { () throws(NetlinkError) in try socket.rules(in: chain) } ?? []
-      let beginning = "name: \"\(stale.network)\" id: \""
-      for container in Set(rules.compactMap { $0.container(commentedAfter: beginning) })
-      where !containers.contains(container) {
-        let owner = Owner(network: stale.network, containerID: container, interfaceName: "")
-        try ForeignMasquerade(owner).removeChain(family, &socket)
+      for mark in staleOwners(
+        in: rules.flatMap { [$0.comment].compactMap { $0 } + $0.extensionComments }, stale)
+      {
+        try mark.removeChain(family, &socket)
       }
     }
   }
-}
 
-extension Rule {
-  /// The container ID in a comment that begins like this and ends with a quotation mark.
-  fileprivate func container(commentedAfter beginning: String) -> String? {
-    for text in [comment].compactMap({ $0 }) + extensionComments
-    where text.hasPrefix(beginning) && text.hasSuffix("\"") {
-      return String(text.dropFirst(beginning.count).dropLast())
+  /// The same for what iptables-legacy made; without nf_tables, too.
+  static func removeAllLegacy(where stale: StaleMarks) throws {
+    for family in [AddressFamily.ipv4, .ipv6] {
+      let rules = LegacyTable(IPTablesTable(.nat, family))?[postrouting]?.rules ?? []
+      for mark in staleOwners(in: rules.compactMap(\.comment), stale) {
+        try IPTables(family).removeLegacyChain(mark.chainName, table: .nat)
+      }
     }
-    return nil
+  }
+
+  /// Whose masquerading these comments are of, if it is of the network and not valid any more.
+  private static func staleOwners(in comments: [String], _ stale: StaleMarks) -> [ForeignMasquerade] {
+    let beginning = "name: \"\(stale.network)\" id: \""
+    let valid = Set(stale.valid.map(\.containerID))
+    let containers = comments.compactMap { text in
+      text.hasPrefix(beginning) && text.hasSuffix("\"")
+        ? String(text.dropFirst(beginning.count).dropLast()) : nil
+    }
+    return Set(containers).subtracting(valid).sorted().map {
+      ForeignMasquerade(Owner(network: stale.network, containerID: $0, interfaceName: ""))
+    }
   }
 }

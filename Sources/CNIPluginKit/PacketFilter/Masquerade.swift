@@ -106,10 +106,15 @@ public struct Masquerade: Sendable {
 
   /// Removes the elements of all owners that `isStale` says are so, and what the Go plugins left of the same.
   public static func removeAll(where isStale: StaleMarks) throws {
-    try PacketFilter.ifAvailable { socket in
-      try owned.removeAll(from: &socket, where: isStale.contains)
-      try ForeignMasquerade.removeAll(where: isStale, &socket)
-    }
+    var failure: (any Error)?
+    do {
+      try PacketFilter.ifAvailable { socket in
+        try owned.removeAll(from: &socket, where: isStale.contains)
+        try ForeignMasquerade.removeAll(where: isStale, &socket)
+      }
+    } catch { failure = error }
+    try ForeignMasquerade.removeAllLegacy(where: isStale)
+    if let failure { throw failure }
   }
 
   /// Throws code 50 when the back end cannot be used: nf_tables is not in the kernel, or iptables not on the host.
