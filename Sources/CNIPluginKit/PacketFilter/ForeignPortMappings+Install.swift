@@ -7,9 +7,12 @@ extension ForeignPortMappings {
   /// Leads the mappings to those of the addresses (each with the length of its network) that they serve, the first of
   /// each family.
   ///
+  /// - Parameter forms: Which of a family's two tables is meant; where it does not say, the one that the host's own rules
+  ///   are in.
   /// - Throws: what `iptables-restore` says, if a condition makes no sense to it or the external chain is not there.
   public func installIPTables(
-    _ mappings: [PortMapping], to addresses: [IPPrefix], _ settings: Settings
+    _ mappings: [PortMapping], to addresses: [IPPrefix], _ settings: Settings,
+    forms: [AddressFamily: IPTablesTable.Form] = [:]
   ) throws {
     for word in settings.conditionsV4 + settings.conditionsV6 + [settings.externalMarkChain ?? ""]
     where word.utf8.contains(where: { $0 == 0x0a || $0 == 0 }) {
@@ -17,13 +20,15 @@ extension ForeignPortMappings {
     }
     for family in [AddressFamily.ipv4, .ipv6] {
       guard let address = addresses.first(where: { $0.family == family }) else { continue }
-      try install(mappings, to: address, settings)
+      let form = try forms[family] ?? IPTablesTable(.nat, family).formForNewRules()
+      try install(mappings, to: address, settings, form)
     }
   }
 
-  private func install(_ mappings: [PortMapping], to address: IPPrefix, _ settings: Settings) throws {
+  private func install(
+    _ mappings: [PortMapping], to address: IPPrefix, _ settings: Settings, _ form: IPTablesTable.Form?
+  ) throws {
     let iptables = IPTables(address.family)
-    let form = try IPTablesTable(.nat, address.family).formForNewRules()
     let written = iptables.writes(form)
     let needed = containerRules(mappings, to: address, settings)
     // Where the program does not tell what it works on, that is tried first which is there, and then the other.
@@ -41,7 +46,8 @@ extension ForeignPortMappings {
       var batch = IPTablesBatch()
       for line in Self.commonRules(settings, unless: seen.common) + needed { batch.add(line, to: .nat) }
       do {
-        return try iptables.restore(batch, form: form)
+        try iptables.restore(batch, form: form)
+        break
       } catch {
         // Somebody may have made, or removed, the common chains meanwhile.
         let now = try look(variants[0], address.family, settings)
@@ -55,6 +61,8 @@ extension ForeignPortMappings {
         }
       }
     }
+    // Only now: who comes first is decided by then, also among those who come at the same time.
+    try requireFree(mappings, [address.family])
   }
 
   /// What is there that decides about what has to be made.

@@ -20,13 +20,26 @@ struct NATRule: Equatable {
   /// The bits that it asks for in the packet's mark.
   var wantsMark: UInt32?
   var masquerades = false
+  /// What it says it is for.
+  var comment: String?
+  /// The one address that a packet must be for; nil for any.
+  var destination: IPAddress?
+  /// Whether there are conditions besides destination, protocol and ports.
+  var isNarrowed = false
 
-  /// What is not known from conditions yet.
-  private var transport: UInt8?
+  /// The protocol that a packet must have.
+  private(set) var transport: UInt8?
   private var hostPort: UInt16?
+  private var hostPorts: [UInt16] = []
+
+  /// Whether a packet to that port meets the conditions about protocol and port.
+  func takes(_ port: UInt16, _ transport: UInt8) -> Bool {
+    self.transport == transport && (hostPort == port || hostPorts.contains(port))
+  }
 
   init(_ rule: Rule) {
     jump = rule.jumpTargets.first
+    take(IPTablesRule(rule))
     for statement in rule.statements {
       switch statement {
       case .match(.l4Protocol, .equal, .value(.protocol(let number))),
@@ -38,8 +51,13 @@ struct NATRule: Equatable {
         case .udpDestinationPort: (transport, hostPort) = (InternetProtocol.udp.rawValue, port)
         case .sctpDestinationPort: (transport, hostPort) = (InternetProtocol.sctp.rawValue, port)
         case .destinationPort: hostPort = port
-        default: break
+        default: isNarrowed = true
         }
+      case .match(.ipSource, _, _), .match(.ip6Source, _, _), .match(.ipDestination, _, _),
+        .match(.ip6Destination, _, _), .match(.inputInterface, _, _), .match(.outputInterface, _, _),
+        .verdict,
+        .count:
+        break
       case .match(.mark, .equal, .masked(let mask, let value)) where mask == value: wantsMark = mask
       case .setMark(.mark, _, let flipping): setsMark = flipping
       case .masqueraded: masquerades = true
@@ -49,7 +67,7 @@ struct NATRule: Equatable {
         read(
           expression.name, UInt8(truncatingIfNeeded: expression.revision), expression.info,
           family: rule.chain.table.family == .ip6 ? .ipv6 : .ipv4)
-      default: break
+      default: isNarrowed = true
       }
     }
     finish()
@@ -57,9 +75,23 @@ struct NATRule: Equatable {
 
   init(_ rule: IPTablesRule, _ detail: LegacyTable.Detail, _ family: AddressFamily) {
     jump = rule.target.chain
+    take(rule)
     transport = detail.transport == 0 ? nil : detail.transport
     for part in detail.extensions { read(part.name, part.revision, part.info, family: family) }
     finish()
+  }
+
+  /// What is the same in both forms.
+  private mutating func take(_ rule: IPTablesRule) {
+    comment = rule.comment
+    if let condition = rule.destination {
+      if condition.isInverted || condition.value.length < condition.value.family.bitWidth {
+        isNarrowed = true
+      } else {
+        destination = condition.value.address
+      }
+    }
+    if rule.source != nil || rule.inputInterface != nil || rule.outputInterface != nil { isNarrowed = true }
   }
 
   private mutating func finish() {
@@ -86,6 +118,16 @@ struct NATRule: Equatable {
     case "tcp": (transport, hostPort) = (InternetProtocol.tcp.rawValue, single(4))
     case "udp": (transport, hostPort) = (InternetProtocol.udp.rawValue, single(4))
     case "sctp": (transport, hostPort) = (InternetProtocol.sctp.rawValue, single(0))
+    case "multiport":
+      // Flags (1: destination), a count, ports, which of them begin a range, whether it must not be so.
+      guard info.count >= 48, info[0] == 1, info[1] <= 15, info[47] == 0,
+        info[32..<47].allSatisfy({ $0 == 0 })
+      else {
+        isNarrowed = true
+        return
+      }
+      hostPorts = (0..<Int(info[1])).compactMap { half(2 + 2 * $0) }
+    case "comment", "": break
     case "MARK": setsMark = word(0)
     case "mark": if let mark = word(0), mark == word(4) { wantsMark = mark }
     case "MASQUERADE": masquerades = true
@@ -98,7 +140,7 @@ struct NATRule: Equatable {
       translation = Translation(
         address: Array(info[place.address..<(place.address + family.byteCount)]),
         port: half(place.port)?.byteSwapped)
-    default: break
+    default: isNarrowed = true
     }
   }
 }

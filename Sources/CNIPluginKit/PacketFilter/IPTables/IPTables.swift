@@ -24,6 +24,12 @@ public struct IPTables: Sendable {
     program("restore", form)
   }
 
+  /// Whether a program is there that changes the tables of that form, as far as its name tells. A host may have rules
+  /// of iptables and no such program: kube-proxy brings its own.
+  public func canWrite(_ form: IPTablesTable.Form) -> Bool {
+    restoreProgram(form).isInstalled && (writes(form) ?? form) == form
+  }
+
   /// Which of the two tables `iptables` without a suffix is about.
   public var formOfPlainProgram: IPTablesTable.Form { writes(nil) ?? .nft }
 

@@ -95,13 +95,23 @@ extension IPTablesTable {
     return forms.contains(.nft) ? .nft : forms.first
   }
 
-  /// A chain that is not there, or empty with policy accept, costs one look-up; of others only the beginning is read,
-  /// unless all of it is the plugins' own.
   private func isNFTInUse(
     chains: [String]?, _ socket: inout NetfilterSocket
   ) throws(NetlinkError) -> Bool {
-    for name in chains ?? self.name.baseChains {
-      guard let chain = try socket.chainIfPresent(name, in: nftTable) else { continue }
+    try isInUse(socket.chains(named: nftChains(chains)), &socket)
+  }
+
+  /// The base chains as nf_tables knows them.
+  func nftChains(_ names: [String]? = nil) -> [Chain] {
+    (names ?? name.baseChains).map { Chain(nftTable, $0) }
+  }
+
+  /// Whether one of these base chains, as they were found in nf_tables, has a policy or a rule of somebody's own.
+  ///
+  /// A chain that is not there, or empty with policy accept, costs nothing more; of others only the beginning is read,
+  /// unless all of it is the plugins' own.
+  func isInUse(_ found: [Chain?], _ socket: inout NetfilterSocket) throws(NetlinkError) -> Bool {
+    for case let chain? in found {
       if chain.base?.policy == .drop { return true }
       if chain.useCount == 0 { continue }
       let beginning = try NetfilterSocket().firstRules(in: chain)
@@ -112,11 +122,17 @@ extension IPTablesTable {
   }
 
   private func isLegacyInUse(chains: [String]?) -> Bool {
-    guard let table = LegacyTable(self) else { return false }
-    return (chains ?? name.baseChains).contains { name in
-      guard let chain = table[name] else { return false }
+    LegacyTable(self)?.isInUse(chains ?? name.baseChains) ?? false
+  }
+}
+
+extension LegacyTable {
+  /// Whether one of the base chains has a policy or a rule of somebody's own.
+  func isInUse(_ names: [String]) -> Bool {
+    names.contains { name in
+      guard let chain = self[name] else { return false }
       return chain.policy == .drop
-        || chain.rules.contains { $0.target.chain?.hasPrefix(Self.pluginPrefix) != true }
+        || chain.rules.contains { $0.target.chain?.hasPrefix(IPTablesTable.pluginPrefix) != true }
     }
   }
 }

@@ -77,12 +77,12 @@ struct MappedPorts {
 
   /// The layouts of all these elements.
   func layouts(_ entries: [OwnedTable.Entry]) -> [OwnedTable.Layout] {
-    var layouts = [PortMapTable.layout(conditions)]
+    var layouts: [OwnedTable.Layout] = []
     var seen: Set<String> = []
     for entry in entries where entry.set.name.hasPrefix("from") && seen.insert(entry.set.name).inserted {
       if let layout = PortMapTable.owned.layout(of: entry.set.name) { layouts.append(layout) }
     }
-    return layouts
+    return addresses.isEmpty ? layouts : [PortMapTable.layout(conditions)] + layouts
   }
 }
 

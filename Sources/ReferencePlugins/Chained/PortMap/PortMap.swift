@@ -27,35 +27,33 @@ struct PortMap: ChainedPlugin {
           : "\(mapping) is left out: \(call.interfaceName) has no address of that family")
     }
     if addresses.isEmpty { return }
-    let owner = call.owner
-    switch configuration.backend {
-    case .nftables: try applyNatively(addresses, owner, &undo)
-    case .iptables:
-      undo.register("port mappings of iptables") { try ForeignPortMappings(owner).remove() }
-      try ForeignPortMappings(owner).installIPTables(mappings, to: addresses, configuration.foreignSettings)
-      if configuration.translatesSource, let address = addresses.first(where: { $0.family == .ipv4 })?.address
-      {
-        try LocalRouting.enable(LocalRouting.interface(to: address)?.name)
-      }
-    }
+    let plan = try PortMapPlan(configuration, addresses, call.owner)
+    try applyNatively(plan, call.owner, &undo)
+    try applyToIPTables(plan, mappings, call.owner, &undo)
     // Only now: a flow that is forgotten earlier could be back before the rules are.
     StaleConnections.forget(to: mappings, addresses, call)
   }
 
-  private func applyNatively(_ addresses: [IPPrefix], _ owner: Owner, _ undo: inout UndoLog) throws {
-    let ports = MappedPorts(configuration, addresses: addresses)
+  private func applyNatively(_ plan: PortMapPlan, _ owner: Owner, _ undo: inout UndoLog) throws {
+    let ports = MappedPorts(configuration, addresses: plan.native)
     let destinations = ports.destinations()
-    if destinations.isEmpty { return }
     var entries = destinations.map(\.entry) + ports.sources()
     var shared: [OwnedTable.Entry] = []
-    var link: LocalRouting.Interface?
-    if ports.needLocalRouting, let address = addresses.first(where: { $0.family == .ipv4 })?.address {
-      link = try LocalRouting.interface(to: address)
-    }
-    if let link, link.needsEnabling {
+    let link = try plan.linkToOpen(configuration)
+    if let link {
       let entry = OwnedTable.Entry(Element(.interface(link.name)), in: PortMapTable.localRouting)
       // The host's end of a pair goes with the container; a bridge stays.
       if link.isOfContainer { entries.append(entry) } else { shared.append(entry) }
+      entries += MappedPorts(configuration, addresses: plan.foreign.filter { $0.family == .ipv4 }).sources()
+    }
+    if plan.hasOwnInIPTables, !plan.native.isEmpty { try ForeignPortMappings(owner).remove() }
+    if !plan.shared.isEmpty {
+      try ForeignPortMappings(owner).requireFree(configuration.mappings ?? [], plan.shared)
+    }
+    // Of an ADD whose DEL never came.
+    if entries.isEmpty {
+      try PortMapTable.remove([], of: owner)
+      return
     }
 
     var socket = try NetfilterSocket()
@@ -65,7 +63,36 @@ struct PortMap: ChainedPlugin {
       try resolve(taken, destinations, owner)
     }
     undo.register("port mappings") { try PortMapTable.remove([], of: owner) }
-    if let link, link.needsEnabling { try LocalRouting.enable(link.name) }
+    if let link { try LocalRouting.enable(link.name) }
+  }
+
+  private func applyToIPTables(
+    _ plan: PortMapPlan, _ mappings: [PortMapping], _ owner: Owner, _ undo: inout UndoLog
+  ) throws {
+    if plan.foreign.isEmpty { return }
+    try requireFreeInTable(plan, owner)
+    undo.register("port mappings of iptables") { try ForeignPortMappings(owner).remove() }
+    try ForeignPortMappings(owner).installIPTables(
+      mappings, to: plan.foreign, configuration.foreignSettings, forms: plan.forms)
+    if !plan.guardsLoopback, configuration.translatesSource,
+      let address = plan.foreign.first(where: { $0.family == .ipv4 })?.address
+    {
+      try LocalRouting.enable(LocalRouting.interface(to: address)?.name)
+    }
+  }
+
+  /// Throws if somebody has one of the ports in our own table, from a time when that was the place.
+  private func requireFreeInTable(_ plan: PortMapPlan, _ owner: Owner) throws {
+    // Under conditions it is a port of its own.
+    guard configuration.conditionsV4.isEmpty, configuration.conditionsV6.isEmpty else { return }
+    let destinations = MappedPorts(configuration, addresses: plan.foreign).destinations()
+    try PacketFilter.ifAvailable { socket in
+      let view = try socket.look(
+        at: PortMapTable.table, elements: destinations.map { (key: $0.entry.element.key, set: $0.entry.set) })
+      for (destination, taken) in zip(destinations, view.elements) {
+        if let taken { _ = try resolve(.init(taken, in: destination.entry.set), destinations, owner) }
+      }
+    }
   }
 
   /// Somebody else has the port.
@@ -137,18 +164,23 @@ struct PortMap: ChainedPlugin {
     guard let mappings = configuration.mappings, !mappings.isEmpty else { return }
     let addresses = result.containerAddresses(call.interfaceName)
     var failure: (any Error)?
-    if configuration.backend == .nftables {
+    if configuration.conditions != nil {
       do {
         return try PortMapTable.verify(MappedPorts(configuration, addresses: addresses), of: call.owner)
       } catch { failure = error }
     }
-    // Another implementation may have added the container.
-    for address in addresses.map(\.address) {
+    // Each family may be in a form of its own, and another implementation may have added the container.
+    for address in addresses {
       let served = mappings.filter { $0.serves(address.family) }
       if served.isEmpty { continue }
       do {
-        try ForeignPortMappings(call.owner).verify(served, to: address, configuration.foreignSettings)
-      } catch { throw failure ?? error }
+        try ForeignPortMappings(call.owner).verify(
+          served, to: address.address, configuration.foreignSettings)
+      } catch {
+        let own = MappedPorts(configuration, addresses: [address])
+        if failure != nil, (try? PortMapTable.verify(own, of: call.owner)) != nil { continue }
+        throw failure ?? error
+      }
     }
   }
 
@@ -161,6 +193,10 @@ struct PortMap: ChainedPlugin {
         .notAvailable, "iptables-restore is not installed, and the configuration asks for it",
         details: "install iptables, or leave out backend and externalSetMarkChain: nf_tables needs no program"
       )
+    case nil:
+      let families: [AddressFamily] = [.ipv4, .ipv6]
+      let forms = try ForeignPortMappings(call.owner).surroundings(families).forms
+      if forms.count < families.count { try PortMapTable.checkAvailability() }
     }
   }
 }

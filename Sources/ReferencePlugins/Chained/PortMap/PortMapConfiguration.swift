@@ -11,8 +11,8 @@ struct PortMapConfiguration: Sendable {
     case iptables
   }
 
-  /// `backend`; nf_tables unless something asks for iptables.
-  var backend = Backend.nftables
+  /// `backend`, or the one whose words are used elsewhere; nil: whoever keeps the host's own rules.
+  var backend: Backend?
   /// `snat`: what comes from the host's loopback address or from the container's own subnet gets another source, without
   /// which the answer would not find its way.
   var translatesSource = true
@@ -72,12 +72,13 @@ struct PortMapConfiguration: Sendable {
     let needsIPTables =
       setMarkChain != nil || MappingConditions.needIPTables(conditionsV4, family: .ipv4)
       || MappingConditions.needIPTables(conditionsV6, family: .ipv6)
-    backend = choice ?? (needsIPTables ? .iptables : .nftables)
-    guard backend == .nftables else {
+    let speaksNFT = [conditionsV4, conditionsV6].contains { texts in
+      texts.first { !$0.isEmpty }.map { !Self.isOfIPTables($0) } ?? false
+    }
+    backend = choice ?? (needsIPTables ? .iptables : speaksNFT ? .nftables : nil)
+    guard backend != .iptables else {
       for key in ["conditionsV4", "conditionsV6"] {
-        if let first = try keys.strings(key).first(where: { !$0.isEmpty }), !first.hasPrefix("-"),
-          !first.hasPrefix("!")
-        {
+        if let first = try keys.strings(key).first(where: { !$0.isEmpty }), !Self.isOfIPTables(first) {
           throw keys.failure(
             key, "begins with \"\(first)\", which iptables does not understand",
             remedy:
@@ -90,4 +91,6 @@ struct PortMapConfiguration: Sendable {
       ipv4: try MappingConditions.parse(conditionsV4, family: .ipv4, key: "conditionsV4", of: keys),
       ipv6: try MappingConditions.parse(conditionsV6, family: .ipv6, key: "conditionsV6", of: keys))
   }
+  /// Whether a condition that begins so is in iptables' words.
+  private static func isOfIPTables(_ text: String) -> Bool { text.hasPrefix("-") || text.hasPrefix("!") }
 }

@@ -34,22 +34,22 @@ enum StaleConnections {
 
   /// DEL: forgets all flows from and to the container.
   ///
-  /// - Parameter removed: What led to it. Where that is not known, as in another form, mappings and addresses tell.
+  /// - Parameter removed: What led to it, or hid who asked. Of another form nothing is known here: mappings and addresses
+  ///   tell, too.
   static func forget(
     _ removed: [OwnedTable.Entry], _ mappings: [PortMapping], _ addresses: [IPPrefix], _ call: PluginCall
   ) {
     var containers: Set<IPAddress> = []
     for entry in removed where entry.element.key.contains(.protocol(.udp)) {
-      guard case .value(let target)? = entry.element.data else { continue }
-      switch target.first {
+      var target = entry.element.key.dropLast(2).last
+      if case .value(let value)? = entry.element.data { target = value.first }
+      switch target {
       case .ipv4(let address)?: containers.insert(.v4(address))
       case .ipv6(let address)?: containers.insert(.v6(address))
       default: break
       }
     }
-    if removed.isEmpty, mappings.contains(where: { $0.transport == .udp }) {
-      containers.formUnion(addresses.map(\.address))
-    }
+    if mappings.contains(where: { $0.transport == .udp }) { containers.formUnion(addresses.map(\.address)) }
     if containers.isEmpty { return }
     let filters = containers.flatMap { address in
       [
