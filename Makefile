@@ -107,7 +107,7 @@ differential: build ## Compare results and kernel state with the Go plugins'
 	@printf '\nWhat not every kernel has, in the virtual machine:\n'
 	@Tests/VirtualMachine/setup.sh .build/vm
 	@VM_TIMEOUT=3600 Tests/VirtualMachine/run.sh .build/vm "python3 Tests/differential/differential.py --jobs 1 \
-	  --ours $(PRODUCT) --go $(PEER_BIN_DIR) --needs ipvlan,vlan,dummy --only 'direct: ' --versions 0.4.0,1.0.0"
+	  --ours $(PRODUCT) --go $(PEER_BIN_DIR) --needs ipvlan,vlan,dummy,vrf --only 'direct: ' --versions 0.4.0,1.0.0"
 
 clean: ## Remove everything built
 	rm -rf .build bench.json

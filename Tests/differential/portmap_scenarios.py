@@ -38,10 +38,12 @@ def iptables(*words, programs=("iptables", "ip6tables")):
     return step
 
 
-def portmap(name, ports, *addresses, **keys):
+def portmap(name, ports, *addresses, backend="iptables", **keys):
     own = {key: keys.pop(key) for key in [*keys] if key not in ("prepare", "tamper", "key")}
+    if backend:
+        own["backend"] = backend
     return Scenario(
-        f"portmap by iptables{name}", {"type": "portmap", "backend": "iptables", **own}, capabilities={"portMappings": ports},
+        f"portmap by iptables{name}", {"type": "portmap", **own}, capabilities={"portMappings": ports},
         previous=result(*(addresses or [V4])), rules="nat", **{"prepare": interface, **keys})  # fmt: skip
 
 
@@ -69,6 +71,8 @@ GOOD = [
     portmap(", beside others", [WEB], V4, V6,
             prepare=several(interface, iptables("-A", "POSTROUTING", "-j", "ACCEPT"), iptables("-A", "PREROUTING", "-j", "ACCEPT"))),
     portmap(", no ports", []),
+    portmap(", as the host", [WEB, DNS], V4, V6, backend=None,
+            prepare=several(interface, iptables("-A", "POSTROUTING", "-o", "docker0", "-j", "MASQUERADE"))),
 ]  # fmt: skip
 
 ERRORS = [

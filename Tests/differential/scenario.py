@@ -25,7 +25,7 @@ class Scenario:
     keep_macs: tuple = ()
     needs: tuple = ()  # link kinds that the kernel must have
     key: Optional[str] = None  # a key that older Go plugins do not know
-    since: str = "0.1.0"  # the first version whose results say what the Go plugin must know
+    since: str = "0.1.0"  # the first version that the Go plugin knows and whose results say what it must know
     previous: Optional[Callable] = None  # (version, host): the result of the plugin before; not through cnitool
     chain: tuple = ()  # the plugins before; only through cnitool
     behind: Optional[dict] = None  # the plugin before, which each side's own runs; through cnitool it is of the chain

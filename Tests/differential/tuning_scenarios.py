@@ -142,7 +142,8 @@ def vrf():
         (", no interface", name, {"prepare": None}),
         (", released at CHECK", name, {"tamper": in_container("link", "set", "eth0", "nomaster")}),
     ]  # fmt: skip
-    return scenarios("vrf", good, errors, needs=("vrf",), previous=result(V4), prepare=interface(V4), keep_macs=(OWN_MAC,))
+    return scenarios("vrf", good, errors, needs=("vrf",), since="0.3.1", previous=result(V4), prepare=interface(V4),
+                     keep_macs=(OWN_MAC,))  # fmt: skip
 
 
 def chains():
@@ -151,7 +152,7 @@ def chains():
     return [
         Scenario("tuning behind ptp", {"type": "tuning", "mtu": 1400, "mac": MAC,
                                        "sysctl": {"net.ipv4.conf.IFNAME.arp_accept": "1"}}, chain=ptp, keep_macs=(MAC,)),
-        Scenario("vrf behind ptp", {"type": "vrf", "vrfname": "blue"}, chain=ptp, needs=("vrf",)),
+        Scenario("vrf behind ptp", {"type": "vrf", "vrfname": "blue"}, chain=ptp, needs=("vrf",), since="0.3.1"),
     ]  # fmt: skip
 
 
