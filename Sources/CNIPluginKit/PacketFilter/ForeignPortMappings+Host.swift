@@ -17,12 +17,12 @@ extension ForeignPortMappings {
 
   /// Looks for the rules of iptables in the table `nat`.
   ///
-  /// What leads to chains of the CNI plugins does not count, whoever made it, nor do tables and base chains without a rule: it goes with the
-  /// containers. Would it count, a host that was in iptables once would stay there, each new container because of those
-  /// before it.
+  /// What leads to chains of the CNI plugins does not count, whoever made it, nor do tables and base chains without a
+  /// rule: it goes with the containers. Would it count, a host that was in iptables once would stay there, each new
+  /// container because of those before it.
   ///
-  /// All is one question to the kernel, about chains by their names, and a look at two files; where there are rules,
-  /// their beginning is read.
+  /// Without iptables this is a question to the kernel for each family, and a look at two files. Where the table is there its
+  /// chains are asked for by their names; where they have rules, the beginning is read.
   ///
   /// - Parameter families: Of the container's addresses.
   /// - Throws: `NetlinkError` if nf_tables refuses to tell.
@@ -30,19 +30,17 @@ extension ForeignPortMappings {
     var result = Surroundings()
     let tables = families.map { IPTablesTable(.nat, $0) }
     try PacketFilter.ifAvailable { socket in
-      let wanted = tables.map { table in
-        table.nftChains() + [Self.entrance, chainName].map { Chain(table.nftTable, $0) }
-      }
-      var found = try socket.chains(named: wanted.flatMap { $0 })[...]
-      result.hasNFTables = true
-      for (table, chains) in zip(tables, wanted) {
-        let own = found.prefix(chains.count)
-        found = found.dropFirst(chains.count)
-        if case let own?? = own.last, own.name == chainName { result.hasOwn = true }
-        if case let entrance?? = own.dropLast().last, entrance.useCount ?? 1 > 0 {
-          result.mapped.insert(table.family)
+      for table in tables {
+        let isThere = try PacketFilter.absentAsNil { () throws(NetlinkError) in
+          try socket.table(table.nftTable.family, table.nftTable.name)
         }
-        if try table.isInUse(own.dropLast(2), &socket), IPTables(table.family).canWrite(.nft) {
+        result.hasNFTables = true
+        guard isThere != nil else { continue }
+        let own = [Self.entrance, chainName].map { Chain(table.nftTable, $0) }
+        let found = try socket.chains(named: own + table.nftChains())
+        if let entrance = found[0], entrance.useCount ?? 1 > 0 { result.mapped.insert(table.family) }
+        if found[1] != nil { result.hasOwn = true }
+        if try table.isInUse(Array(found.dropFirst(2)), &socket), IPTables(table.family).canWrite(.nft) {
           result.forms[table.family] = .nft
         }
       }

@@ -47,7 +47,7 @@ struct PortMap: ChainedPlugin {
       entries += MappedPorts(configuration, addresses: plan.foreign.filter { $0.family == .ipv4 }).sources()
     }
     if plan.hasOwnInIPTables, !plan.native.isEmpty { try ForeignPortMappings(owner).remove() }
-    if !plan.shared.isEmpty {
+    if !plan.shared.isEmpty, !configuration.hasConditions {
       try ForeignPortMappings(owner).requireFree(configuration.mappings ?? [], plan.shared)
     }
     // Of an ADD whose DEL never came.
@@ -83,8 +83,7 @@ struct PortMap: ChainedPlugin {
 
   /// Throws if somebody has one of the ports in our own table, from a time when that was the place.
   private func requireFreeInTable(_ plan: PortMapPlan, _ owner: Owner) throws {
-    // Under conditions it is a port of its own.
-    guard configuration.conditionsV4.isEmpty, configuration.conditionsV6.isEmpty else { return }
+    if configuration.hasConditions { return }
     let destinations = MappedPorts(configuration, addresses: plan.foreign).destinations()
     try PacketFilter.ifAvailable { socket in
       let view = try socket.look(
@@ -202,6 +201,9 @@ struct PortMap: ChainedPlugin {
 }
 
 extension PortMapConfiguration {
+  /// Whether ports are mapped under conditions: then they are ports of their own.
+  fileprivate var hasConditions: Bool { (conditionsV4 + conditionsV6).contains { !$0.isEmpty } }
+
   /// The same for the iptables form.
   var foreignSettings: ForeignPortMappings.Settings {
     .init(
