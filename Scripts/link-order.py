@@ -4,7 +4,7 @@
     link-order.py EXECUTABLE OUTPUT
 
 A page that is touched brings its neighbours into memory, and costs a fault if they have not brought it. The executable
-is 11 MB, of which one call touches a few hundred kilobytes, spread over all of it unless told otherwise. So each command
+is 14 MB, of which one call touches a few hundred kilobytes, spread over all of it unless told otherwise. So each command
 of each plugin is run here under valgrind, which prints every address that it reads, writes or executes (lackey), and the
 symbols that own these addresses are listed in the order of their first use, the commonest calls first. EXECUTABLE has
 its symbols; names that a later link does not have are no error there.
@@ -31,7 +31,8 @@ def enter_private_namespaces():
     throwaway.enter_private_namespaces()
     WORK.mkdir()
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    subprocess.run(["ip", "netns", "add", "container"], check=True)
+    for name in ("container", "resident"):
+        subprocess.run(["ip", "netns", "add", name], check=True)
 
 
 class Symbols:
@@ -93,9 +94,10 @@ def scenarios(executable):
     path = f"{WORK}"
 
     def call(plugin, command, configuration, **keys):
+        container = keys.get("container", "container")
         environment = {
-            "CNI_COMMAND": command, "CNI_CONTAINERID": "order", "CNI_IFNAME": keys.get("interface", "eth0"),
-            "CNI_NETNS": NAMESPACE, "CNI_PATH": path,
+            "CNI_COMMAND": command, "CNI_CONTAINERID": container, "CNI_IFNAME": keys.get("interface", "eth0"),
+            "CNI_NETNS": f"/run/netns/{container}", "CNI_PATH": path,
         }  # fmt: skip
         stdin = json.dumps(configuration).encode()
         return touched(executable, plugin, [], environment, stdin, keys.get("expected", 0))
@@ -103,6 +105,29 @@ def scenarios(executable):
     ipam = {"type": "host-local", "subnet": "10.40.0.0/16", "routes": [{"dst": "0.0.0.0/0"}]}
     bridge = {
         "cniVersion": VERSION, "name": "order", "type": "bridge", "bridge": "order0", "isGateway": True, "ipam": ipam}
+    def chain(port):
+        """The plugins of the usual list."""
+        limits = {f"{way}{what}": 10_000_000 for way in ("ingress", "egress") for what in ("Rate", "Burst")}
+        plugins = [
+            bridge | {"ipMasq": True},
+            {"type": "portmap", "runtimeConfig": {
+                "portMappings": [{"hostPort": port, "containerPort": 80, "protocol": "tcp"}]}},
+            {"type": "firewall"},
+            {"type": "tuning", "sysctl": {"net.core.somaxconn": "500"}},
+            {"type": "bandwidth", **limits},
+        ]  # fmt: skip
+        return [{"cniVersion": VERSION, "name": "order", **plugin} for plugin in plugins]
+
+    def attach(container, port):
+        """What ADD through the list touches, and the list with its result."""
+        everything, plugins = [], []
+        result = {}
+        for plugin in chain(port):
+            addresses, output = call(plugin["type"], "ADD", plugin | result, container=container)
+            everything.append(addresses)
+            result = {"prevResult": json.loads(output)}
+        return everything, [plugin | result for plugin in chain(port)]
+
     fixed = {"type": "static", "addresses": [{"address": "10.41.0.2/24", "gateway": "10.41.0.1"}],
              "routes": [{"dst": "0.0.0.0/0"}]}  # fmt: skip
     loopback = {"cniVersion": VERSION, "name": "lo", "type": "loopback"}
@@ -120,6 +145,15 @@ def scenarios(executable):
         yield first
         yield call("bridge", "CHECK", configuration | {"prevResult": json.loads(output)})[0]
         yield call("bridge", "DEL", configuration | {"prevResult": json.loads(output)})[0]
+    # What a further container takes is the usual case, not what the first one does.
+    first, resident = attach("resident", 8080)
+    further, plugins = attach("container", 8081)
+    yield from further
+    for plugin in reversed(plugins):
+        yield call(plugin["type"], "DEL", plugin)[0]
+    yield from first
+    for plugin in resident:
+        yield call(plugin["type"], "CHECK", plugin, container="resident")[0]
     for command in ("ADD", "DEL"):
         yield call("loopback", command, loopback, interface="lo")[0]
     separate = bridge | {"ipam": fixed}
@@ -132,7 +166,7 @@ def scenarios(executable):
     networks = WORK / "net.d"
     networks.mkdir()
     networks.joinpath("10.conflist").write_text(
-        json.dumps({"cniVersion": VERSION, "name": "order", "plugins": [bridge]}))
+        json.dumps({"cniVersion": VERSION, "name": "order", "plugins": chain(8081)}))
     # Once with the plugins as processes, once with those of the executable itself.
     for directory in (path, "/nowhere"):
         environment = {"CNI_PATH": directory, "NETCONFPATH": str(networks)}

@@ -36,6 +36,14 @@ int clinux_effective_capabilities(uint64_t *set) {
   return 0;
 }
 
+static _Thread_local bool closing_is_postponed;
+
+bool clinux_postpone_closing(bool postponed) {
+  bool before = closing_is_postponed;
+  closing_is_postponed = postponed;
+  return before;
+}
+
 void clinux_close_without_waiting(int fd) {
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, ends) == 0) {
@@ -43,21 +51,32 @@ void clinux_close_without_waiting(int fd) {
     struct iovec data = {.iov_base = &byte, .iov_len = 1};
     union {
       struct cmsghdr header;
-      char bytes[CMSG_SPACE(2 * sizeof(int))];
-    } control = {.header = {.cmsg_len = CMSG_LEN(2 * sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
-    int queued[2] = {fd, ends[1]};
-    memcpy(CMSG_DATA(&control.header), queued, sizeof queued);
+      char bytes[CMSG_SPACE(3 * sizeof(int))];
+    } control = {0};
+    // The receiver goes into its own queue: nobody else has it then. So does the sender, whose close would start the
+    // collection otherwise.
+    int queued[3] = {fd, ends[1], ends[0]};
+    size_t size = (closing_is_postponed ? 3 : 2) * sizeof(int);
+    control.header.cmsg_len = CMSG_LEN(size);
+    control.header.cmsg_level = SOL_SOCKET;
+    control.header.cmsg_type = SCM_RIGHTS;
+    memcpy(CMSG_DATA(&control.header), queued, size);
     struct msghdr message = {
-        .msg_iov = &data, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
+        .msg_iov = &data, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = CMSG_SPACE(size)};
     // What cannot be queued is closed below, and that is all.
     (void)!sendmsg(ends[0], &message, MSG_DONTWAIT | MSG_NOSIGNAL);
     close(fd);
-    // The receiver first: the sender's end is what starts the collection.
     close(ends[1]);
     close(ends[0]);
     return;
   }
   close(fd);
+}
+
+void clinux_catch_up_on_closing(void) {
+  // Any close of such a socket starts the collection, if there is something to collect.
+  int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd >= 0) close(fd);
 }
 
 const char *clinux_errno_name(int number) { return strerrorname_np(number); }

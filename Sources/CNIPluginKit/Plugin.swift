@@ -1,5 +1,6 @@
 import CNI
 import CNIExecution
+import Netlink
 
 /// A CNI plugin: what answers ADD, DEL, CHECK, GC and STATUS for one configuration.
 ///
@@ -76,6 +77,11 @@ extension Plugin {
 
   /// Answers one request: the reply that the plugin's process prints and the status it exits with.
   static func reply(to request: PluginRequest, environment: PluginEnvironment) -> PluginReply {
+    // The plugin behind this one in the list is not to wait for what this one has deleted to be freed.
+    NetfilterRelease.postponed { answer(request, environment) }
+  }
+
+  private static func answer(_ request: PluginRequest, _ environment: PluginEnvironment) -> PluginReply {
     var version: SpecVersion?
     do {
       if request.command == .version {
@@ -91,6 +97,7 @@ extension Plugin {
       case .check: try plugin.check(call)
       case .gc:
         // A caller that names no attachments at all has not said which ones are valid: then none is stale.
+        defer { NetfilterRelease.catchUp() }
         if let valid = call.configuration.validAttachments {
           try plugin.collectGarbage(call, keeping: Set(valid))
         } else {

@@ -8,6 +8,8 @@ extension InterfacePlugin {
   /// The lease is given back after the link is gone, so that the address is never in two places; unless it has to be
   /// given back through the link.
   public func delete(_ call: PluginCall) throws {
+    // In a list the interface's plugin is the last one to delete.
+    defer { NetfilterRelease.catchUp() }
     var problems: [CNIError] = []
     func attempt(_ step: () throws -> Void) {
       do { try step() } catch { problems.append(CNIError(describing: error)) }
