@@ -17,6 +17,8 @@ import Glibc
 public func inNewNetworkNamespace<R>(_ body: () throws -> R) throws -> R {
   try onNewThread {
     try becomeHost()
+    // Sockets that plugins have left to the kernel hold the namespace.
+    defer { clinux_catch_up_on_closing() }
     return try body()
   }
 }
