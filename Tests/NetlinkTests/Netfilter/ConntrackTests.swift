@@ -180,7 +180,16 @@ struct ConntrackLiveTests {
       try socket.delete(rest)
       #expect(try ports(&socket, family).isEmpty)
       let source = try #require(IPAddress(other == .ipv4 ? "10.0.0.2" : "fd00::2"))
-      try socket.deleteAll(matching: [ConntrackFilter(other, reply: .init(source: source))])
+      // Two of which the kernel may be told the same; and one that means nobody.
+      try socket.deleteAll(matching: [
+        ConntrackFilter(other, .udp, original: .init(source: source)),
+        ConntrackFilter(other, .udp, reply: .init(source: source, sourcePort: 1)),
+      ])
+      #expect(try ports(&socket, other) == [53, 53, 54, 54])
+      try socket.deleteAll(matching: [
+        ConntrackFilter(other, .udp, original: .init(source: source)),
+        ConntrackFilter(other, .udp, reply: .init(source: source)),
+      ])
       #expect(try socket.entries().filter { $0.original.transport == .udp }.isEmpty)
     }
   }

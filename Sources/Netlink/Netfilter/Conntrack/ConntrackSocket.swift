@@ -80,15 +80,18 @@ public struct ConntrackSocket: ~Copyable, Sendable {
         throw error
       }
     }
-    for filter in rest {
+    while let told = rest.first?.forKernel {
+      // Of what differs only in what the kernel is not told, one list is enough.
+      let filters = rest.filter { $0.forKernel == told }
+      rest.removeAll { $0.forKernel == told }
       let found: [ConntrackEntry]
       do {
-        found = try entries(matching: filter)
+        found = try entries(matching: told)
       } catch {
         if Self.isUnknownFilter(error) { return }
         throw error
       }
-      try delete(found)
+      try delete(found.filter { entry in filters.contains { $0.matches(entry) } })
     }
   }
 

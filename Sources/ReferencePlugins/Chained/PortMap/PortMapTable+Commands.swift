@@ -88,13 +88,14 @@ extension PortMapTable {
 
   /// Throws code 50 when nf_tables lacks something that port mappings need.
   ///
-  /// If the table is there, everything is. If not, it is made with all that belongs to it, and removed, in one
+  /// If the table is there, everything is. If not, one is made with all that belongs to it, dormant, and removed, in one
   /// transaction: nothing of it ever takes effect, and nothing remains.
   static func checkAvailability() throws(CNIError) {
     do {
       var socket = try NetfilterSocket()
       guard try socket.look(at: table).table == nil else { return }
-      let trial = Table(.inet, "cni_portmap_trial")
+      var trial = Table(.inet, "cni_portmap_trial")
+      trial.flags = .dormant
       let targets = NFTSet.map(
         trial, "ports", [.internetProtocol, .internetService], to: .value([.ipv4Address, .internetService]))
       let chain = Chain(trial, "trial")
@@ -102,6 +103,9 @@ extension PortMapTable {
       transaction.add(trial)
       transaction.add(targets)
       transaction.add(chain)
+      transaction.add(
+        Chain(trial, "base", base: .init(.nat, hook: .prerouting, priority: .destinationNAT, policy: .accept))
+      )
       transaction.add(
         Rule(
           in: chain,

@@ -87,7 +87,7 @@ struct FirewallHost {
       """
       nft list ruleset | sed -E 's/packets [0-9]+ bytes [0-9]+/packets 0 bytes 0/'
       for p in iptables-legacy ip6tables-legacy; do
-        [ ! -s /proc/net/${p%legacy} ] || true; $p-save 2>/dev/null | grep -v '^#' | sed -E 's/\\[[0-9:]+\\]//'
+        $p-save 2>/dev/null | grep -v '^#' | sed -E 's/\\[[0-9:]+\\]//'
       done
       """)
   }
