@@ -248,14 +248,16 @@ def same_text(life, go, ours, flavour, kind, ports, paths):
                         subprocess.run([f"{program}-{flavour}", "-t", "nat", "-N", "ELSEWHERE"], check=True)
                 rule_set = subprocess.run(["nft", "list", "ruleset"], capture_output=True, text=True).stdout
             keys = {**KINDS[kind], "backend": "iptables"}
-            for container in host.containers:
-                results = [add(life, side, host, chain("dual stack", ports, "1.0.0", **keys), container, paths[flavour])]
-                if None in results:
+            # Each port of the host is one container's.
+            chains = [chain("dual stack", [{**port, "hostPort": port["hostPort"] + 1000 * number} for port in ports],
+                            "1.0.0", **keys) for number, _ in enumerate(host.containers)]  # fmt: skip
+            for container, plugins in zip(host.containers, chains):
+                if add(life, side, host, plugins, container, paths[flavour]) is None:
                     return
             texts[side.name] = save(host, flavour)
             if side is ours:
-                for container in host.containers:
-                    delete(life, ours, host, chain("dual stack", ports, "1.0.0", **keys), container, paths[flavour])
+                for container, plugins in zip(host.containers, chains):
+                    delete(life, ours, host, plugins, container, paths[flavour])
                 with inside(host.name):
                     now = subprocess.run(["nft", "list", "ruleset"], capture_output=True, text=True).stdout
                 life.expect("after our ADD and DEL the rule set is as before", now == rule_set, now)
