@@ -89,7 +89,7 @@ struct RateMeasurement {
   func expect(_ rate: Int, sourceLocation: SourceLocation = #_sourceLocation) throws {
     var outcomes: [Outcome] = []
     let burst = Double(rate) / 10
-    for _ in 0..<4 {
+    for _ in 0..<8 {
       let outcome = try run(seconds: 2.5)
       outcomes.append(outcome)
       let most = burst + Double(rate) * outcome.around
