@@ -6,21 +6,18 @@ extension InterfacePlugin {
   /// GC: stale links, then stale leases (before, if links are needed for that), then the plugin's own.
   public func collectGarbage(_ call: PluginCall, keeping valid: Set<Attachment>) throws {
     let stale = StaleMarks(network: call.network, valid: valid)
-    var problems: [CNIError] = []
-    func attempt(_ step: () throws -> Void) {
-      do { try step() } catch { problems.append(CNIError(describing: error)) }
-    }
+    var steps = EveryStep()
     func releaseStale() {
-      if let ipamType = settings.ipamType { attempt { try call.delegate(to: ipamType, .gc) } }
+      if let ipamType = settings.ipamType { steps.attempt { try call.delegate(to: ipamType, .gc) } }
     }
     if settings.releasesThroughInterface { releaseStale() }
-    attempt {
+    steps.attempt {
       var host = try RouteSocket()
       try OwnedLinks.deleteStale(stale, in: &host)
     }
     if !settings.releasesThroughInterface { releaseStale() }
-    attempt { try collectGarbage(call, stale: stale) }
-    if let first = problems.first { throw first }
+    steps.attempt { try collectGarbage(call, stale: stale) }
+    try steps.finish()
   }
 
   /// STATUS: privileges, the plugin's own needs, IPAM.

@@ -68,12 +68,10 @@ public struct ForeignPortMappings: Sendable {
   /// Removes both forms, also iptables-legacy's. Without anything of theirs on the host this is one question to the
   /// kernel and a look at two files, and no process.
   public func remove() throws {
-    var failure: (any Error)?
-    do {
-      try PacketFilter.ifAvailable { socket in try remove(&socket) }
-    } catch { failure = error }
-    try removeLegacy()
-    if let failure { throw failure }
+    var steps = EveryStep()
+    steps.attempt { try PacketFilter.ifAvailable { socket in try remove(&socket) } }
+    steps.attempt { try removeLegacy() }
+    try steps.finish()
   }
 
   /// Throws unless one of the forms leads all mappings to the address.
@@ -88,12 +86,10 @@ public struct ForeignPortMappings: Sendable {
   /// GC: removes what the iptables form left of stale attachments. The nf_tables form does not say which network its
   /// rules are for, so those of another network's container would look stale: they stay until DEL.
   public static func removeAll(where stale: StaleMarks) throws {
-    var failure: (any Error)?
-    do {
-      try PacketFilter.ifAvailable { socket in try removeAll(where: stale, &socket) }
-    } catch { failure = error }
-    try removeAllLegacy(where: stale)
-    if let failure { throw failure }
+    var steps = EveryStep()
+    steps.attempt { try PacketFilter.ifAvailable { socket in try removeAll(where: stale, &socket) } }
+    steps.attempt { try removeAllLegacy(where: stale) }
+    try steps.finish()
   }
 
   /// The comments of the attachments that are to stay.

@@ -68,8 +68,8 @@ public struct Masquerade: Sendable {
   ///   - knowsPrefixes: Whether `prefixes` are all addresses there were. If not, the owner's elements are looked for.
   ///   - includingForeign: Whether the rules of the Go plugins, in iptables or nf_tables, are looked for as well.
   public func remove(knowsPrefixes: Bool = true, includingForeign: Bool = true) throws {
-    var failure: (any Error)?
-    do {
+    var steps = EveryStep()
+    steps.attempt {
       try PacketFilter.ifAvailable { socket in
         if knowsPrefixes {
           if !prefixes.isEmpty { try Self.owned.remove(keys, of: owner, from: &socket) }
@@ -78,9 +78,9 @@ public struct Masquerade: Sendable {
         }
         if includingForeign { try ForeignMasquerade(owner).remove(&socket) }
       }
-    } catch { failure = error }
-    if includingForeign { try ForeignMasquerade(owner).removeLegacy() }
-    if let failure { throw failure }
+    }
+    if includingForeign { steps.attempt { try ForeignMasquerade(owner).removeLegacy() } }
+    try steps.finish()
   }
 
   /// Throws unless every address is masqueraded, by whichever implementation.
@@ -106,15 +106,15 @@ public struct Masquerade: Sendable {
 
   /// Removes the elements of all owners that `isStale` says are so, and what the Go plugins left of the same.
   public static func removeAll(where isStale: StaleMarks) throws {
-    var failure: (any Error)?
-    do {
+    var steps = EveryStep()
+    steps.attempt {
       try PacketFilter.ifAvailable { socket in
         try owned.removeAll(from: &socket, where: isStale.contains)
         try ForeignMasquerade.removeAll(where: isStale, &socket)
       }
-    } catch { failure = error }
-    try ForeignMasquerade.removeAllLegacy(where: isStale)
-    if let failure { throw failure }
+    }
+    steps.attempt { try ForeignMasquerade.removeAllLegacy(where: isStale) }
+    try steps.finish()
   }
 
   /// Throws code 50 when the back end cannot be used: nf_tables is not in the kernel, or iptables not on the host.

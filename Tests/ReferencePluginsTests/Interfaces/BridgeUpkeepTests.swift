@@ -11,9 +11,14 @@ import Testing
 struct BridgeUpkeepTests {
   private let gateway = "\"isGateway\":true,\"ipMasq\":true"
 
-  private func collectGarbage(_ host: TestHost, _ configuration: String, _ lists: String) throws {
+  private func garbageReply(_ host: TestHost, _ configuration: String, _ lists: String) throws -> PluginReply
+  {
     let request = configuration.replacingLast("}", with: "," + lists + "}")
-    try host.succeeded(host.call(.gc, request, container: "", namespace: "", interface: ""))
+    return try host.call(.gc, request, container: "", namespace: "", interface: "")
+  }
+
+  private func collectGarbage(_ host: TestHost, _ configuration: String, _ lists: String) throws {
+    try host.succeeded(garbageReply(host, configuration, lists))
   }
 
   private func status(_ host: TestHost, _ configuration: String) throws -> PluginReply {
@@ -47,6 +52,33 @@ struct BridgeUpkeepTests {
       let result = try host.add(configuration)
       try collectGarbage(host, configuration, "\"comment\":\"none\"")
       try host.succeeded(host.call(.check, host.after(result, configuration)))
+    }
+  }
+
+  @Test("GC that fails at one thing sees to the others", .requiresProgram("iptables-legacy-save"))
+  func garbageInSpite() throws {
+    try TestHost.run { host in
+      try host.makeContainer()
+      // A rule of the host's own: the container's come beside it, and go only with the help of a program.
+      try shell("iptables-legacy -t nat -A POSTROUTING -o lo -j RETURN")
+      let before = try host.snapshot()
+      let configuration = host.bridge(gateway + ",\"ipMasqBackend\":\"iptables\",\"macspoofchk\":true")
+      _ = try host.add(configuration)
+      let rules = "iptables-legacy-save -t nat"
+      #expect(try shell(rules).contains("10.22.0.2"))
+      #expect(try shell("nft list ruleset").contains("cni:net/c1/eth0"))
+      let programs = try shell(
+        "readlink -f $(command -v iptables-legacy-save) $(command -v iptables-save) | sort -u"
+      ).split(separator: "\n")
+      for program in programs { try shell("mount --bind /dev/null \(program)") }
+      let error = try host.failed(garbageReply(host, configuration, "\"cni.dev/valid-attachments\":[]"))
+      #expect("\(error)".contains("iptables"), "\(error)")
+      // Neither the check of source addresses nor the bridge.
+      try host.expectUnchanged(since: before)
+      for program in programs { try shell("umount \(program)") }
+      #expect(try shell(rules).contains("10.22.0.2"))
+      try collectGarbage(host, configuration, "\"cni.dev/valid-attachments\":[]")
+      #expect(try !shell(rules).contains("10.22.0.2"))
     }
   }
 

@@ -115,11 +115,8 @@ struct Firewall: ChainedPlugin {
     var addresses = previous?.addresses ?? []
     let bridge = previous?.hostInterfaces.first
     let record = FirewalldRecord.of(call.owner)
-    var failure: (any Error)?
-    func attempt(_ body: () throws -> Void) {
-      do { try body() } catch { failure = failure ?? error }
-    }
-    attempt {
+    var steps = EveryStep()
+    steps.attempt {
       try PacketFilter.ifAvailable { socket in
         let policy = bridge.map {
           IPTablesFirewall.Policy(bridge: $0, isIsolated: configuration.ingressPolicy == .isolated)
@@ -139,46 +136,41 @@ struct Firewall: ChainedPlugin {
         }
       }
     }
-    for family in addresses.families {
-      attempt { try removeChains(addresses, family) }
-    }
+    for family in addresses.families { steps.attempt { try removeChains(addresses, family) } }
     // Without a result, only our own table says what the container has: while rules of it are left, it has to know.
-    if previous == nil, failure == nil {
-      attempt {
+    if previous == nil, steps.hasSucceeded {
+      steps.attempt {
         try PacketFilter.ifAvailable { socket in
           _ = try native([], nil, call.owner).remove(from: &socket)
         }
       }
     }
     if let previous, let bridge, configuration.ingressPolicy == .isolated {
-      attempt { try IsolatedPorts(previous, bridge: bridge).isolate(false) }
+      steps.attempt { try IsolatedPorts(previous, bridge: bridge).isolate(false) }
     }
-    attempt { try takeOutOfZone(call, addresses, record) }
-    if let failure { throw failure }
+    steps.attempt { try takeOutOfZone(call, addresses, record) }
+    try steps.finish()
   }
 
   func collectGarbage(_ call: PluginCall, stale: StaleMarks) throws {
     var addresses: [IPAddress] = []
-    var failure: (any Error)?
-    func attempt(_ body: () throws -> Void) {
-      do { try body() } catch { failure = failure ?? error }
-    }
-    attempt {
+    var steps = EveryStep()
+    steps.attempt {
       try PacketFilter.ifAvailable { socket in
         addresses = try NativeFirewall.addresses(in: &socket, where: stale.contains)
       }
     }
-    for family in addresses.families { attempt { try removeChains(addresses, family) } }
+    for family in addresses.families { steps.attempt { try removeChains(addresses, family) } }
     // Only our own table says whose the addresses are: while rules of theirs are left, it has to know.
-    if failure == nil {
-      attempt {
+    if steps.hasSucceeded {
+      steps.attempt {
         try PacketFilter.ifAvailable { socket in try NativeFirewall.removeAll(where: stale, from: &socket) }
       }
     }
     for record in FirewalldRecord.all() where stale.contains(record.owner.mark(limit: Owner.commentLimit)) {
-      attempt { try removeFromZone(call, record, []) }
+      steps.attempt { try removeFromZone(call, record, []) }
     }
-    if let failure { throw failure }
+    try steps.finish()
   }
 
   private func removeChains(_ addresses: [IPAddress], _ family: AddressFamily) throws {

@@ -9,12 +9,10 @@ extension IPTablesFirewall {
   /// in nf_tables goes without a program. An administrator's rules, and what leads to them, stay; and so do chains that
   /// somebody else calls.
   func remove(_ addresses: [IPAddress]) throws {
-    var failure: (any Error)?
-    do {
-      try PacketFilter.ifAvailable { socket in try removeNFT(addresses, &socket) }
-    } catch { failure = error }
-    try removeLegacy(addresses)
-    if let failure { throw failure }
+    var steps = EveryStep()
+    steps.attempt { try PacketFilter.ifAvailable { socket in try removeNFT(addresses, &socket) } }
+    steps.attempt { try removeLegacy(addresses) }
+    try steps.finish()
   }
 
   /// What has to go of a table.

@@ -123,16 +123,12 @@ struct PortMap: ChainedPlugin {
 
   func remove(_ call: PluginCall, previous: AddResult?) throws {
     var removed: [OwnedTable.Entry] = []
-    var failure: (any Error)?
-    do {
-      removed = try PortMapTable.remove(keys(call, previous), of: call.owner)
-    } catch { failure = error }
-    do {
-      try ForeignPortMappings(call.owner).remove()
-    } catch { failure = failure ?? error }
+    var steps = EveryStep()
+    steps.attempt { removed = try PortMapTable.remove(keys(call, previous), of: call.owner) }
+    steps.attempt { try ForeignPortMappings(call.owner).remove() }
     StaleConnections.forget(
       removed, configuration.mappings ?? [], previous?.containerAddresses(call.interfaceName) ?? [], call)
-    if let failure { throw failure }
+    try steps.finish()
   }
 
   /// Where the attachment's elements are; not all of them, if the configuration has changed or little is known.
@@ -149,12 +145,12 @@ struct PortMap: ChainedPlugin {
   }
 
   func collectGarbage(_ call: PluginCall, stale: StaleMarks) throws {
-    var failure: (any Error)?
-    do {
+    var steps = EveryStep()
+    steps.attempt {
       StaleConnections.forget(try PortMapTable.removeAll(where: stale.contains), [], [], call)
-    } catch { failure = error }
-    try ForeignPortMappings.removeAll(where: stale)
-    if let failure { throw failure }
+    }
+    steps.attempt { try ForeignPortMappings.removeAll(where: stale) }
+    try steps.finish()
   }
 
   // MARK: CHECK and STATUS

@@ -98,22 +98,21 @@ struct Bridge: InterfacePlugin {
   }
 
   func disconnect(_ call: PluginCall, previous: AddResult?) throws {
-    var problems: [any Error] = []
-    func attempt(_ step: () throws -> Void) {
-      do { try step() } catch { problems.append(error) }
-    }
+    var steps = EveryStep()
     if settings.ipamType != nil {
-      attempt { try Masquerade.remove(configuration.masquerade, of: call, previous: previous) }
+      steps.attempt { try Masquerade.remove(configuration.masquerade, of: call, previous: previous) }
     }
-    if configuration.checksSourceMAC { attempt { try SpoofCheck.remove(call.owner) } }
-    attempt { try BridgeLink(configuration, network: call.network).removeIfUnused() }
-    if let first = problems.first { throw first }
+    if configuration.checksSourceMAC { steps.attempt { try SpoofCheck.remove(call.owner) } }
+    steps.attempt { try BridgeLink(configuration, network: call.network).removeIfUnused() }
+    try steps.finish()
   }
 
   func collectGarbage(_ call: PluginCall, stale: StaleMarks) throws {
-    try Masquerade.removeAll(where: stale)
-    try SpoofCheck.removeAll(where: stale)
-    try BridgeLink(configuration, network: call.network).removeIfUnused()
+    var steps = EveryStep()
+    steps.attempt { try Masquerade.removeAll(where: stale) }
+    steps.attempt { try SpoofCheck.removeAll(where: stale) }
+    steps.attempt { try BridgeLink(configuration, network: call.network).removeIfUnused() }
+    try steps.finish()
   }
 
   func checkRequirements(_ call: PluginCall) throws {
