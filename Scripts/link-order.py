@@ -105,6 +105,7 @@ def scenarios(executable):
     ipam = {"type": "host-local", "subnet": "10.40.0.0/16", "routes": [{"dst": "0.0.0.0/0"}]}
     bridge = {
         "cniVersion": VERSION, "name": "order", "type": "bridge", "bridge": "order0", "isGateway": True, "ipam": ipam}
+
     def chain(port):
         """The plugins of the usual list."""
         limits = {f"{way}{what}": 10_000_000 for way in ("ingress", "egress") for what in ("Rate", "Burst")}
@@ -120,13 +121,13 @@ def scenarios(executable):
 
     def attach(container, port):
         """What ADD through the list touches, and the list with its result."""
-        everything, plugins = [], []
-        result = {}
-        for plugin in chain(port):
+        everything, result = [], {}
+        plugins = chain(port)
+        for plugin in plugins:
             addresses, output = call(plugin["type"], "ADD", plugin | result, container=container)
             everything.append(addresses)
             result = {"prevResult": json.loads(output)}
-        return everything, [plugin | result for plugin in chain(port)]
+        return everything, [plugin | result for plugin in plugins]
 
     fixed = {"type": "static", "addresses": [{"address": "10.41.0.2/24", "gateway": "10.41.0.1"}],
              "routes": [{"dst": "0.0.0.0/0"}]}  # fmt: skip
