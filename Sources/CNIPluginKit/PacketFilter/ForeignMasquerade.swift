@@ -57,7 +57,7 @@ struct ForeignMasquerade {
     if try !Self.pluginRules(&socket).filter({ $0.isCommented(prefix: commentPrefix) }).isEmpty {
       return true
     }
-    return try Self.natChain(chainName, family, &socket) != nil
+    return try socket.chainIfPresent(chainName, in: ForeignTables.nat(family)) != nil
   }
 
   func isPresentInLegacyTable(_ family: AddressFamily) -> Bool {
@@ -67,15 +67,7 @@ struct ForeignMasquerade {
   private static let pluginChain = Chain(Table(.inet, "cni_plugins_masquerade"), "masq_checks")
 
   private static func pluginRules(_ socket: inout NetfilterSocket) throws(NetlinkError) -> [Rule] {
-    do { return try socket.rules(in: pluginChain) } catch  where error.isNotFound { return [] }
-  }
-
-  private static func natChain(
-    _ name: String, _ family: AddressFamily, _ socket: inout NetfilterSocket
-  ) throws(NetlinkError) -> Chain? {
-    do { return try socket.chain(name, in: ForeignTables.nat(family)) } catch  where error.isNotFound {
-      return nil
-    }
+    try PacketFilter.absentAsNil { () throws(NetlinkError) in try socket.rules(in: pluginChain) } ?? []
   }
 
   // MARK: Removing

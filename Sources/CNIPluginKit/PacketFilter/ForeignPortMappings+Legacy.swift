@@ -67,8 +67,8 @@ struct SavedTable {
     self.chains = chains
   }
 
-  /// What follows `-j` or `-g`, outside of quotation marks.
-  private static func target(of line: Substring) -> String? {
+  /// Where a line of `iptables-save` leads: what follows `-j` or `-g`, outside of quotation marks.
+  static func target(of line: Substring) -> String? {
     var words: [String] = [""]
     var (isQuoted, isEscaped) = (false, false)
     for character in line {

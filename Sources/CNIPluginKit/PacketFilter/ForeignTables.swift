@@ -8,9 +8,6 @@ struct ForeignTables {
 
   init(_ socket: inout NetfilterSocket) throws(NetlinkError) { present = try socket.tables() }
 
-  /// Those given, for a test.
-  init(_ tables: [Table]) { present = tables }
-
   func contains(_ table: Table) -> Bool {
     present.contains { $0.family == table.family && $0.name == table.name }
   }

@@ -45,4 +45,29 @@ struct ForeignMasqueradeTests {
       #expect(try rules(form) == before)
     }
   }
+
+  @Test("A rule that only speaks of the chain stays", arguments: ["nft", "legacy"])
+  func mentioned(form: String) throws {
+    try inNewNetworkNamespace {
+      try add("c1", network: "net")
+      let chain = try #require(
+        try rules("nft").split(whereSeparator: \.isWhitespace).first { $0.hasPrefix(":CNI-") }
+      ).dropFirst()
+      try shell("nft flush ruleset")
+      try shell(
+        """
+        for p in iptables ip6tables; do
+          $p-\(form) -t nat -A POSTROUTING -m comment --comment "before \(chain) comes" -j RETURN
+          $p-\(form) -t nat -A OUTPUT -m comment --comment "-j \(chain) " -j ACCEPT
+        done
+        """)
+      let before = try rules(form)
+      #expect(before.split(separator: "\n").count { $0.contains(chain) } == 4)
+      try add("c1", network: "net")
+      #expect(try rules(form) != before)
+      try Masquerade(prefixes: [], owner: Owner(network: "net", containerID: "c1", interfaceName: "eth0"))
+        .remove(knowsPrefixes: false)
+      #expect(try rules(form) == before)
+    }
+  }
 }

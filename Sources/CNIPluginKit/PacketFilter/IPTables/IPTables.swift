@@ -67,7 +67,7 @@ public struct IPTables: Sendable {
     let saved = try saveLegacy(table)
     var batch = IPTablesBatch()
     for line in saved.split(separator: "\n") where line.hasPrefix("-A ") && !line.hasPrefix("-A \(chain) ") {
-      guard line.split(separator: " ").contains(Substring(chain)) else { continue }
+      guard SavedTable.target(of: line) == chain else { continue }
       batch.add("-D" + line.dropFirst(2), to: table)
     }
     batch.flush(chain, in: table)
