@@ -23,10 +23,15 @@ struct MappingConditions: Hashable, Sendable {
     return "-" + String(Owner(network: text).linkName(prefix: ""))
   }
 
+  /// Whether conditions that begin with this word, or text of several, are written for iptables, and not for nft.
+  static func isOfIPTables(_ beginning: String) -> Bool {
+    beginning.hasPrefix("-") || beginning == "!" || beginning.hasPrefix("! ")
+  }
+
   /// Whether these are words of iptables' that only iptables understands.
   static func needIPTables(_ texts: [String], family: AddressFamily) -> Bool {
     var words = ConditionWords(texts)
-    guard let first = words.peek, first.hasPrefix("-") || first == "!" else { return false }
+    guard let first = words.peek, isOfIPTables(first) else { return false }
     do {
       _ = try IPTablesConditionParser(family).parse(&words)
       return false
@@ -47,7 +52,7 @@ struct MappingConditions: Hashable, Sendable {
     var alternatives: [[Statement]] = [[]]
     do throws(ConditionError) {
       let matches =
-        first.hasPrefix("-") || first == "!"
+        isOfIPTables(first)
         ? try IPTablesConditionParser(family).parse(&words) : try NFTConditionParser(family).parse(&words)
       for match in matches {
         switch match.relation {

@@ -73,12 +73,14 @@ struct PortMapConfiguration: Sendable {
       setMarkChain != nil || MappingConditions.needIPTables(conditionsV4, family: .ipv4)
       || MappingConditions.needIPTables(conditionsV6, family: .ipv6)
     let speaksNFT = [conditionsV4, conditionsV6].contains { texts in
-      texts.first { !$0.isEmpty }.map { !Self.isOfIPTables($0) } ?? false
+      texts.first { !$0.isEmpty }.map { !MappingConditions.isOfIPTables($0) } ?? false
     }
     backend = choice ?? (needsIPTables ? .iptables : speaksNFT ? .nftables : nil)
     guard backend != .iptables else {
       for key in ["conditionsV4", "conditionsV6"] {
-        if let first = try keys.strings(key).first(where: { !$0.isEmpty }), !Self.isOfIPTables(first) {
+        if let first = try keys.strings(key).first(where: { !$0.isEmpty }),
+          !MappingConditions.isOfIPTables(first)
+        {
           throw keys.failure(
             key, "begins with \"\(first)\", which iptables does not understand",
             remedy:
@@ -91,6 +93,4 @@ struct PortMapConfiguration: Sendable {
       ipv4: try MappingConditions.parse(conditionsV4, family: .ipv4, key: "conditionsV4", of: keys),
       ipv6: try MappingConditions.parse(conditionsV6, family: .ipv6, key: "conditionsV6", of: keys))
   }
-  /// Whether a condition that begins so is in iptables' words.
-  private static func isOfIPTables(_ text: String) -> Bool { text.hasPrefix("-") || text.hasPrefix("!") }
 }

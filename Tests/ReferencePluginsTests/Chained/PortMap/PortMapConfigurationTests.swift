@@ -28,6 +28,7 @@ struct PortMapConfigurationTests {
       ("\"conditionsV4\":[\"iifname averyveryverylongname\"]", "averyvery"),
       ("\"conditionsV4\":[\"meta mark 0xx\"]", "0xx"),
       ("\"backend\":\"iptables\",\"conditionsV4\":[\"ip saddr 10.0.0.1\"]", "conditionsV4"),
+      ("\"backend\":\"iptables\",\"conditionsV4\":[\"!-s\",\"10.0.0.1\"]", "!-s"),
       (
         "\"runtimeConfig\":{\"portMappings\":[{\"hostPort\":0,\"containerPort\":80}]}",
         "portMappings[0].hostPort"
@@ -50,6 +51,7 @@ struct PortMapConfigurationTests {
       "\"runtimeConfig\":{\"PortMappings\":[{\"HostPort\":18081,\"ContainerPort\":80,\"Protocol\":\"tcp\",\"HostIP\":\"\"}]}",
       "\"externalSetMarkChain\":\"KUBE-MARK-MASQ\"", "\"markMasqBit\":0",
       "\"backend\":\"iptables\",\"conditionsV4\":[\"-m\",\"conntrack\",\"--ctstate\",\"NEW\"]",
+      "\"backend\":\"iptables\",\"conditionsV4\":[\"\",\"!\",\"-s\",\"10.0.0.1\"],\"conditionsV6\":[\"! -s fd00::1\"]",
     ])
   func tolerance(keys: String) throws {
     let json = try JSONValue.parse("{\"cniVersion\":\"1.1.0\",\"name\":\"net\",\"type\":\"portmap\",\(keys)}")
