@@ -29,6 +29,17 @@ struct PortMapForeignTests {
     }
   }
 
+  /// Removes the host's own rules, as far as anything leads to them; what is there of containers stays.
+  private func removeDocker(_ form: String) throws {
+    try shell(
+      """
+      for p in iptables ip6tables; do for c in PREROUTING OUTPUT POSTROUTING; do
+        $p-\(form) -t nat -S $c | grep -v CNI- | sed -n 's/^-A/-D/p' |
+          while read rule; do $p-\(form) -t nat $rule; done
+      done; done
+      """)
+  }
+
   /// All rules there are, of whatever kind.
   private func rules(_ host: TestHost) throws -> String { try FirewallHost(host: host).rules() }
 
@@ -45,12 +56,8 @@ struct PortMapForeignTests {
     "Where rules live in iptables, in either form, there they come, among the host's own",
     arguments: ["nft", "legacy"])
   func lifeCycle(form: String) throws {
-    try TestHost.run { host in
-      try host.makeWorld()
+    try TestHost.runServing(keys: "\"isGateway\":true,\"hairpinMode\":true") { host, result in
       try shell("ip -n world addr add 198.51.100.3/24 dev out1")
-      let result = try host.addBridge(keys: "\"isGateway\":true,\"hairpinMode\":true")
-      let server = try host.serve("c1", ports: 80)
-      defer { withExtendedLifetime(server) {} }
       try makeDocker(form)
       // An administrator's rule that comes first is heard first.
       try shell("iptables-\(form) -t nat -A PREROUTING -s 198.51.100.3 -j ACCEPT")
@@ -106,11 +113,7 @@ struct PortMapForeignTests {
 
   @Test("Each family is told where its own rules are")
   func mixture() throws {
-    try TestHost.run { host in
-      try host.makeWorld()
-      let result = try host.addBridge()
-      let server = try host.serve("c1", ports: 80)
-      defer { withExtendedLifetime(server) {} }
+    try TestHost.runServing { host, result in
       try makeDocker("legacy", ["ip6tables"])
       let before = try rules(host)
       let later = try host.map(host.portmap(TestHost.both(8080, 80)), result)
@@ -158,11 +161,7 @@ struct PortMapForeignTests {
   @Test(
     "A host may begin to use iptables, and stop: containers stay reachable, and go over with their next ADD")
   func change() throws {
-    try TestHost.run { host in
-      try host.makeWorld()
-      let result = try host.addBridge()
-      let server = try host.serve("c1", ports: 80)
-      defer { withExtendedLifetime(server) {} }
+    try TestHost.runServing { host, result in
       let later = try host.map(host.portmap(TestHost.both(8080, 80)), result)
       try makeDocker("nft")
       try host.succeeded(host.call(.check, later))
@@ -171,12 +170,7 @@ struct PortMapForeignTests {
       #expect(try mapped().isEmpty)
       try host.succeeded(host.call(.check, later))
       #expect(try host.ask(Self.host6, 8080) == "c1 2001:db8:51::2, c1 2001:db8:51::2")
-      try shell(
-        """
-        for p in iptables ip6tables; do for c in PREROUTING OUTPUT POSTROUTING; do
-          $p-nft -t nat -S $c | grep -v CNI- | sed -n 's/^-A/-D/p' | while read rule; do $p-nft -t nat $rule; done
-        done; done
-        """)
+      try removeDocker("nft")
       #expect(try host.ask(Self.host4, 8080) == "c1 198.51.100.2, c1 198.51.100.2")
       try host.succeeded(host.call(.add, later))
       #expect(try !saved("iptables").contains("CNI-") && mapped().contains("tcp . 8080"))
@@ -191,11 +185,7 @@ struct PortMapForeignTests {
     "Where there is no program for the form that the rules are in, nf_tables does",
     arguments: ["nft", "legacy"])
   func noProgram(form: String) throws {
-    try TestHost.run { host in
-      try host.makeWorld()
-      let result = try host.addBridge()
-      let server = try host.serve("c1", ports: 80)
-      defer { withExtendedLifetime(server) {} }
+    try TestHost.runServing { host, result in
       try makeDocker(form)
       let before = try rules(host)
       let program = try shell("readlink -f $(command -v iptables-\(form))").split(separator: "\n").joined()
@@ -214,11 +204,7 @@ struct PortMapForeignTests {
   @Test(
     "Words that only iptables understands choose it on a host without rules, nft's words nf_tables on any")
   func words() throws {
-    try TestHost.run { host in
-      try host.makeWorld()
-      let result = try host.addBridge()
-      let server = try host.serve("c1", ports: 80)
-      defer { withExtendedLifetime(server) {} }
+    try TestHost.runServing { host, result in
       func ask(ttl: Int) throws -> String {
         let script = """
           import socket
@@ -262,16 +248,7 @@ struct PortMapForeignTests {
       let results = try ["c1", "c2"].map { try host.addBridge($0) }
       func change(from old: String, to form: String) throws {
         if old == form { return }
-        if old != "none" {
-          // The host's own rules are gone; what is there of containers stays.
-          try shell(
-            """
-            for p in iptables ip6tables; do for c in PREROUTING OUTPUT POSTROUTING; do
-              $p-\(old) -t nat -S $c | grep -v CNI- | sed -n 's/^-A/-D/p' |
-                while read rule; do $p-\(old) -t nat $rule; done
-            done; done
-            """)
-        }
+        if old != "none" { try removeDocker(old) }
         if form != "none" { try makeDocker(form) }
       }
       try change(from: "none", to: first)

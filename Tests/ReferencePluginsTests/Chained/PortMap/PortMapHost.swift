@@ -83,6 +83,20 @@ extension TestHost {
     return process
   }
 
+  /// Runs `body` on a host with a world behind it and container c1, which answers on port 80; `result` is what the ADD of
+  /// its bridge network gave.
+  static func runServing<R>(
+    keys: String = "\"isGateway\":true", _ body: (_ host: TestHost, _ result: JSONValue) throws -> R
+  ) throws -> R {
+    try run { host in
+      try host.makeWorld()
+      let result = try host.addBridge(keys: keys)
+      let server = try host.serve("c1", ports: 80)
+      defer { withExtendedLifetime(server) {} }
+      return try body(host, result)
+    }
+  }
+
   /// What is answered to somebody in a namespace, or on the host itself; `-` for no answer.
   func ask(
     _ address: String, _ port: Int, from namespace: String? = "world", _ transports: String...

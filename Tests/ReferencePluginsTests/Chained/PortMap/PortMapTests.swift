@@ -12,11 +12,7 @@ struct PortMapTests {
 
   @Test("The host's port leads to the container from ADD to DEL, in both families, by TCP and UDP")
   func lifeCycle() throws {
-    try TestHost.run { host in
-      try host.makeWorld()
-      let result = try host.addBridge()
-      let server = try host.serve("c1", ports: 80)
-      defer { withExtendedLifetime(server) {} }
+    try TestHost.runServing { host, result in
       let before = try host.snapshot()
       #expect(try host.ask(Self.host4, 8080) == "-, -")
 
@@ -78,11 +74,7 @@ struct PortMapTests {
 
   @Test("From the host itself: by its addresses and by 127.0.0.1; ::1 is refused at once")
   func fromTheHost() throws {
-    try TestHost.run { host in
-      try host.makeWorld()
-      let result = try host.addBridge()
-      let server = try host.serve("c1", ports: 80)
-      defer { withExtendedLifetime(server) {} }
+    try TestHost.runServing { host, result in
       let later = try host.map(host.portmap(TestHost.both(8080, 80)), result)
       #expect(try host.ask("127.0.0.1", 8080, from: nil) == "c1 10.22.0.1, c1 10.22.0.1")
       #expect(try host.ask(Self.host4, 8080, from: nil) == "c1 \(Self.host4), c1 \(Self.host4)")
@@ -207,11 +199,7 @@ struct PortMapTests {
 
   @Test("masqAll hides everybody; snat false hides nobody, and leaves 127.0.0.1 alone")
   func sources() throws {
-    try TestHost.run { host in
-      try host.makeWorld()
-      let result = try host.addBridge()
-      let server = try host.serve("c1", ports: 80)
-      defer { withExtendedLifetime(server) {} }
+    try TestHost.runServing { host, result in
       let all = try host.map(host.portmap(TestHost.both(8080, 80), "\"masqAll\":true"), result)
       #expect(try host.ask(Self.host4, 8080) == "c1 10.22.0.1, c1 10.22.0.1")
       #expect(try host.ask(Self.host6, 8080) == "c1 fd00:22::1, c1 fd00:22::1")
