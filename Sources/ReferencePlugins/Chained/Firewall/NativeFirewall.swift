@@ -282,7 +282,10 @@ extension NativeFirewall {
       }
       if try socket.chainIfPresent(forward.name, in: place) == nil,
         let chain = try socket.chainIfPresent(admin.name, in: place), chain.useCount == 0,
-        try socket.table(place.family, place.name).useCount == ownObjects
+        // Another DEL may have been faster.
+        let table = try PacketFilter.absentAsNil({ () throws(NetlinkError) in
+          try socket.table(place.family, place.name)
+        }), table.useCount == ownObjects
       {
         return NFTransaction([.init(.delete, .table(place))])
       }
