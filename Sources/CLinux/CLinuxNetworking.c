@@ -28,6 +28,16 @@ int clinux_rename_exchange(const char *a, const char *b) {
   return renameat2(AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE);
 }
 
+int clinux_open_nameless(int directory, const char *path, unsigned mode) {
+  return openat(directory, path, O_WRONLY | O_TMPFILE | O_CLOEXEC, mode);
+}
+
+int clinux_give_name(int fd, int directory, const char *path) {
+  char file[32];
+  snprintf(file, sizeof file, "/proc/self/fd/%d", fd);
+  return linkat(AT_FDCWD, file, directory, path, AT_SYMLINK_FOLLOW);
+}
+
 int clinux_effective_capabilities(uint64_t *set) {
   struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
   struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];

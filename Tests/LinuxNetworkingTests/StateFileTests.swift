@@ -197,6 +197,43 @@ struct StateFileTests {
     }
   }
 
+  @Test func whatAKilledWriterLeftGoesWithTheFile() throws {
+    try withTemporaryDirectory { directory in
+      let path = "\(directory)/state"
+      let second = "\(directory)/\(StateFile.temporaryPrefix)state"
+      // Killed while it put another one in the place of the file.
+      for isGone in [true, false] {
+        try StateFile.write([1], to: path)
+        try shell("echo left >'\(second)'")
+        if isGone {
+          try StateFile.remove(path)
+        } else {
+          try StateFile.write([2], to: path)
+          #expect(try StateFile.read(path) == [2])
+        }
+        #expect(try entries(directory) == (isGone ? "" : "state\n"))
+      }
+      // Before the file itself: whoever is killed in between is followed by one who finds that.
+      try shell("echo left >'\(second)'; rm '\(path)'")
+      #expect(try StateFile.remove(path) == false)
+      #expect(try entries(directory) == "")
+    }
+  }
+
+  @Test func namelessFiles() throws {
+    try withTemporaryDirectory { directory in
+      guard let file = try NamelessFile([1, 2], in: directory, mode: 0o640) else { return }
+      #expect(try entries(directory) == "")
+      #expect(file.giveName("\(directory)/a") == nil)
+      #expect(file.giveName("\(directory)/a") == .fileExists)
+      #expect(try StateFile.read("\(directory)/a") == [1, 2])
+      #expect(try shell("stat -c %a \(directory)/a") == "640\n")
+      #expect(throws: Errno.noSuchFileOrDirectory) {
+        _ = try NamelessFile([], in: "\(directory)/none", mode: 0o600)
+      }
+    }
+  }
+
   @Test func makesDirectories() throws {
     try withTemporaryDirectory { directory in
       try StateFile.createDirectories("\(directory)/a/b/c", mode: 0o700)

@@ -18,6 +18,12 @@ int clinux_rename_noreplace(const char *from, const char *to);
 /// `renameat2(2)` with `RENAME_EXCHANGE`: both must be there. 0, or -1 and `errno`.
 int clinux_rename_exchange(const char *a, const char *b);
 
+/// `openat(2)` with `O_TMPFILE`: a file without a name, open for writing and close-on-exec, that ends with its descriptor
+/// unless it is given one. -1 and `errno` (`EOPNOTSUPP`, `EISDIR`, `EINVAL` where the file system cannot do it).
+int clinux_open_nameless(int directory, const char *path, unsigned mode);
+/// `linkat(2)`: gives such a file its name. 0, or -1 and `errno` (`EEXIST` if there is something of that name).
+int clinux_give_name(int fd, int directory, const char *path);
+
 /// The effective capabilities of the calling thread (`capget(2)`), bit n for capability n. 0, or -1 and `errno`.
 int clinux_effective_capabilities(uint64_t *set);
 

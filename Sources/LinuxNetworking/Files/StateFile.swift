@@ -4,9 +4,13 @@ import SystemPackage
 
 /// Small files that other processes read while we write them.
 ///
-/// A file is written under another name in the same directory and renamed into place: a reader sees the old
-/// one or the new one, whole. After a power cut it may be the old one, empty or missing, unless it was written
-/// `durable`.
+/// A file is written without a name, or under another one in the same directory, and only then put into place: a reader
+/// sees the old one or the new one, whole. After a power cut it may be the old one, empty or missing, unless it was
+/// written `durable`.
+///
+/// A process that is killed leaves nothing unfinished where the file system knows files without a name
+/// (``NamelessFile``), but for the file itself under a second name while another one is replaced; that goes with the
+/// file, at the latest by ``remove(_:)``.
 public enum StateFile {
   /// Every file that is not finished yet has a name that begins like this; who lists a directory skips them
   /// (``isTemporary(_:)``).
@@ -24,6 +28,7 @@ public enum StateFile {
   public static func write(
     _ bytes: [UInt8], to path: String, mode: UInt32 = 0o600, durable: Bool = false
   ) throws(FileError) {
+    if try put(bytes, at: path, mode: mode, durable: durable, replacing: true) { return }
     let temporary = try writeTemporary(bytes, beside: path, operation: "write", mode: mode, durable: durable)
     if let failure = replace(path, with: temporary, durable: durable) {
       throw discard(temporary, FileError(path: path, operation: "write", errno: failure))
@@ -36,6 +41,7 @@ public enum StateFile {
   public static func create(
     _ bytes: [UInt8], at path: String, mode: UInt32 = 0o600, durable: Bool = false
   ) throws(FileError) {
+    if try put(bytes, at: path, mode: mode, durable: durable, replacing: false) { return }
     let temporary = try writeTemporary(bytes, beside: path, operation: "create", mode: mode, durable: durable)
     if clinux_rename_noreplace(temporary, path) != 0 {
       var failure: Errno? = .last
@@ -73,6 +79,8 @@ public enum StateFile {
   @discardableResult
   public static func remove(_ path: String) throws(FileError) -> Bool {
     guard !path.containsNUL else { throw FileError(path: path, operation: "remove", errno: .invalidArgument) }
+    // First, so that who is killed in between is followed by one who looks again.
+    unlink(secondName(of: path))
     if unlink(path) == 0 { return true }
     let errno = Errno.last
     guard errno == .noSuchFileOrDirectory || errno == .notDirectory else {
@@ -98,6 +106,65 @@ public enum StateFile {
     }
     guard status.st_size <= limit else { return .failure(.fileTooLarge) }
     return readAll(descriptor, expecting: Int(status.st_size), limit: limit)
+  }
+
+  /// Where a file has a second name while another one is replaced. It follows from the first, so that it can be found.
+  private static func secondName(of path: String) -> String {
+    let directory = directory(of: path)
+    let name = path.utf8.lastIndex(of: UInt8(ascii: "/")).map { path[path.index(after: $0)...] } ?? path[...]
+    return "\(directory)/\(temporaryPrefix)\(name)"
+  }
+
+  /// Writes a file without a name, and gives it the name when it is whole.
+  ///
+  /// - Returns: False if that cannot be done here: then it takes another name meanwhile.
+  private static func put(
+    _ bytes: [UInt8], at path: String, mode: UInt32, durable: Bool, replacing: Bool
+  ) throws(FileError) -> Bool {
+    let operation = replacing ? "write" : "create"
+    guard !path.containsNUL else {
+      throw FileError(path: path, operation: operation, errno: .invalidArgument)
+    }
+    let isThere: Bool
+    do throws(Errno) {
+      guard let file = try NamelessFile(bytes, in: directory(of: path), mode: mode, durable: durable) else {
+        return false
+      }
+      switch file.giveName(path) {
+      case nil: isThere = true
+      case .fileExists? where replacing: isThere = put(file, inPlaceOf: path, durable: durable)
+      case .fileExists?: throw .fileExists
+      default: isThere = false
+      }
+    } catch {
+      throw FileError(path: path, operation: operation, errno: error)
+    }
+    if isThere, durable { try syncDirectory(of: path, operation: operation) }
+    return isThere
+  }
+
+  /// Puts a whole file in the place of one that is there; false if it has not come about.
+  private static func put(_ file: borrowing NamelessFile, inPlaceOf path: String, durable: Bool) -> Bool {
+    let second = secondName(of: path)
+    // Others who replace the same file have the same second name: what is there is whole, and somebody's who finds out
+    // that it is gone, and tries again.
+    for _ in 0..<64 {
+      switch file.giveName(second) {
+      case nil: break
+      case .fileExists?:
+        unlink(second)
+        continue
+      default: return false
+      }
+      switch replace(path, with: second, durable: durable) {
+      case nil: return true
+      case .noSuchFileOrDirectory?: continue
+      default:
+        unlink(second)
+        return false
+      }
+    }
+    return false
   }
 
   /// Writes `bytes` to a new file in the directory of `path`; gives its path.
