@@ -34,10 +34,10 @@ struct LeaseDirectory: ~Copyable, Sendable {
   }
 
   /// When a file was made or removed last. `nil` if the directory itself has been removed since it was opened.
-  func modificationTime() throws(CNIError) -> timespec? {
+  func modificationTime() throws(CNIError) -> DirectoryTime? {
     var status = stat()
     guard fstat(descriptor, &status) == 0 else { throw .leaseFile("read", path) }
-    return status.st_nlink == 0 ? nil : status.st_mtim
+    return status.st_nlink == 0 ? nil : DirectoryTime(status)
   }
 
   func setModificationTime(_ time: timespec) -> Bool {
@@ -48,7 +48,11 @@ struct LeaseDirectory: ~Copyable, Sendable {
   }
 
   /// Makes a lease. False if there is one of this name.
+  ///
+  /// It is born with its content wherever the file system can do that: an ADD that is killed in between would leave one
+  /// that is nobody's, and that only GC could give back.
   func create(_ name: String, content: [UInt8]) throws(CNIError) -> Bool {
+    if let created = try createWhole(name, content) { return created }
     let file = openat(descriptor, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
     if file < 0 {
       if errno == EEXIST { return false }
@@ -60,6 +64,20 @@ struct LeaseDirectory: ~Copyable, Sendable {
     if written == content.count { return true }
     unlinkat(descriptor, name, 0)
     throw .leaseFile("write", "\(path)/\(name)", code)
+  }
+
+  /// nil where that cannot be done.
+  private func createWhole(_ name: String, _ content: [UInt8]) throws(CNIError) -> Bool? {
+    do throws(Errno) {
+      guard let file = try NamelessFile(content, in: ".", of: descriptor, mode: 0o600) else { return nil }
+      switch file.giveName(name, in: descriptor) {
+      case nil: return true
+      case .fileExists?: return false
+      default: return nil
+      }
+    } catch {
+      throw .leaseFile("create", "\(path)/\(name)", error.rawValue)
+    }
   }
 
   /// What a lease file holds; `nil` if there is none.
@@ -151,6 +169,21 @@ struct LastReserved: ~Copyable {
   }
 
   deinit { if descriptor >= 0 { close(descriptor) } }
+}
+
+/// When a directory was changed last.
+struct DirectoryTime {
+  /// `st_mtim`.
+  let modified: timespec
+  /// Whether the time was set after the change: a change sets both of a directory's times to the same, and then is as old
+  /// as any other of the same tick of the kernel's clock.
+  let isStamped: Bool
+
+  init(_ status: stat) {
+    modified = status.st_mtim
+    isStamped =
+      status.st_mtim.tv_sec != status.st_ctim.tv_sec || status.st_mtim.tv_nsec != status.st_ctim.tv_nsec
+  }
 }
 
 extension CNIError {

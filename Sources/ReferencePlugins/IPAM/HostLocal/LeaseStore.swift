@@ -68,9 +68,9 @@ struct LeaseStore: ~Copyable {
 
   // MARK: The index
 
-  private mutating func loadIndex(leasesChanged time: timespec) throws(CNIError) {
-    if time.tv_nsec != 0, let other = index.modificationTime, time.tv_sec == other.tv_sec,
-      time.tv_nsec == other.tv_nsec
+  private mutating func loadIndex(leasesChanged time: DirectoryTime) throws(CNIError) {
+    if time.isStamped, time.modified.tv_nsec != 0, let other = index.modificationTime, other.isStamped,
+      time.modified.tv_sec == other.modified.tv_sec, time.modified.tv_nsec == other.modified.tv_nsec
     {
       return
     }

@@ -8,7 +8,8 @@ import Glibc
 /// because it is made with its content in one call, is read in one, and can never be found empty or half written.
 ///
 /// The index is trusted only while lease directory and index directory have the same modification time to the
-/// nanosecond. Whoever changes leases through ``LeaseStore`` sets both to the same time as the last step. Any file made
+/// nanosecond, and one that has been set, which is to be seen by the time of the last change of status: two directories
+/// that are changed within the same tick of the kernel's clock have equal times as well. Whoever changes leases through ``LeaseStore`` sets both to the same time as the last step. Any file made
 /// or removed by others (the Go plugin, an administrator, a crash between two steps, a restored backup) leaves the
 /// lease directory with a time of its own: the index is then made anew from the leases. File systems that keep whole
 /// seconds only do not tell two changes apart: there the index is never trusted.
@@ -47,9 +48,9 @@ struct OwnerIndex: Sendable {
   }
 
   /// When the directory was changed last; `nil` if there is none.
-  var modificationTime: timespec? {
+  var modificationTime: DirectoryTime? {
     var status = stat()
-    return stat(path, &status) == 0 ? status.st_mtim : nil
+    return stat(path, &status) == 0 ? DirectoryTime(status) : nil
   }
 
   func setModificationTime(_ time: timespec) -> Bool {

@@ -12,7 +12,8 @@ import Testing
   .requiresProgram("strace"), .enabled(if: builtExecutable != nil, "the executable is not built"), .serialized
 )
 struct KilledTests {
-  private static let calls = "openat,write,pwrite64,close,flock,symlink,unlink,unlinkat,mkdir,utimensat"
+  private static let calls =
+    "openat,write,linkat,pwrite64,close,flock,symlink,unlink,unlinkat,mkdir,utimensat"
 
   /// Calls the plugin as a process that is killed at its `call`th call of one kind. False if it ended before.
   private func kill(
@@ -61,7 +62,7 @@ struct KilledTests {
         if !isKilled { break }
       }
     }
-    // Files that were made and not yet written to are nobody's, and go with GC.
+    // Where files have a name before they are written to, they are nobody's meanwhile, and go with GC.
     let valid = #""cni.dev/valid-attachments":[{"containerID":"bystander","ifname":"eth0"}]"#
     let gc = hostLocal(files.data, #""ranges":[[{"subnet":"10.22.0.0/16"}]]"#, valid)
     #expect(try AddressPlugin.ours.call("host-local", .gc, gc).status == 0)
