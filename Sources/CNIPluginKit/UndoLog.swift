@@ -2,7 +2,8 @@ import CNI
 
 /// What an ADD has changed so far, and how to take each change back.
 ///
-/// A step registers its undo right after it took effect. When a later step fails, `rollBack` runs the undos in
+/// A step registers its undo right after it took effect; before, where it cannot be sure to learn whether it did: then
+/// the undo looks at what there is. When a later step fails, `rollBack` runs the undos in
 /// reverse order; one that fails does not stop the others, and both the failure and what could not be undone end up
 /// in one error. A plugin that succeeds simply lets the log go.
 public struct UndoLog {
@@ -19,6 +20,9 @@ public struct UndoLog {
   public mutating func register(_ what: StaticString, _ undo: @escaping () throws -> Void) {
     steps.append((what, undo))
   }
+
+  /// Forgets the step that was registered last: it has turned out to have changed nothing.
+  public mutating func forget() { _ = steps.popLast() }
 
   /// Undoes every registered step, the newest first, and empties the log.
   ///

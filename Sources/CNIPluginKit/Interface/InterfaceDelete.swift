@@ -79,7 +79,7 @@ public enum OwnedLinks {
   /// Deletes the link of one attachment, found by the name that follows from the owner and confirmed by its alias.
   static func delete(_ owner: Owner, in socket: inout RouteSocket) throws {
     for name in owner.linkNames {
-      guard let link = try socket.find(.name(name)), owner.owns(link.alias ?? "", limit: aliasLimit) else {
+      guard let link = try socket.find(.name(name)), owner.owns(link) else {
         continue
       }
       try socket.deleteIfPresent(.index(link.index))
@@ -89,7 +89,7 @@ public enum OwnedLinks {
 
   /// Deletes every link that carries the mark of a stale attachment of a network.
   static func deleteStale(_ stale: StaleMarks, in socket: inout RouteSocket) throws {
-    for link in try socket.links() where link.alias.map(stale.contains) == true {
+    for link in try socket.links() where stale.contains(link) {
       try socket.deleteIfPresent(.index(link.index))
     }
   }

@@ -31,16 +31,20 @@ public struct VethPair {
       pair.mac = MACAddress.random(using: &generator)
       pair.master = master
       pair.isUp = true
+      pair.group = owner.unfinishedGroup
+      // Before it is there: what becomes of a request whose answer is lost, nobody knows.
+      attachment.undo.register("creation of the veth pair") { [unowned attachment] in
+        guard let link = try attachment.host.find(.name(name)), owner.owns(link) else { return }
+        try attachment.host.deleteIfPresent(.index(link.index))
+      }
       guard try attachment.host.createIfAbsent(pair) else {
+        attachment.undo.forget()
         try requireFree(call.interfaceName, owner: owner, hostName: name, in: attachment)
         continue
       }
-      attachment.undo.register("creation of the veth pair") { [unowned attachment] in
-        try attachment.host.deleteIfPresent(.name(name))
-      }
       // The mark comes in a second message: in the same one it would also reach a stranger's link of that name.
       let replies = try attachment.host.perform([
-        .changeLink(.name(name), LinkChange(alias: owner.mark(limit: OwnedLinks.aliasLimit))),
+        .changeLink(.name(name), owner.marking()),
         .getLink(.name(name)),
       ])
       guard let host = replies.last?.link, let index = host.vethPeer else {
@@ -85,7 +89,7 @@ public struct VethPair {
   ) throws {
     try ContainerLink.requireFree(name, in: attachment)
     let taken = try attachment.host.link(named: hostName)
-    guard owner.owns(taken.alias ?? "", limit: OwnedLinks.aliasLimit) else { return }
+    guard owner.owns(taken) else { return }
     throw CNIError(
       .internalError, "\(hostName) on the host already belongs to this attachment (\(owner))",
       details: "an earlier ADD was not followed by a DEL; call DEL first")

@@ -38,8 +38,7 @@ struct Bandwidth: ChainedPlugin {
       // The bucket before the device is switched on: afterwards the kernel would wait until nobody sends.
       requests = [
         Self.addBucket(egress, on: device, mtu: end.link.mtu, clock),
-        .changeLink(
-          .index(device.index), LinkChange(isUp: true, alias: call.owner.mark(limit: OwnedLinks.aliasLimit))),
+        .changeLink(.index(device.index), call.owner.marking(isUp: true)),
       ]
       requests += try IngressRedirect.requests(end, to: device.index, in: &host)
     }
@@ -225,7 +224,7 @@ struct Bandwidth: ChainedPlugin {
 
   func collectGarbage(_ call: PluginCall, stale: StaleMarks) throws {
     var host = try RouteSocket()
-    let devices = try host.links(kind: "ifb").filter { $0.alias.map(stale.contains) == true }.map(\.index)
+    let devices = try host.links(kind: "ifb").filter { stale.contains($0) }.map(\.index)
     if devices.isEmpty { return }
     var requests: [RouteRequest] = []
     for qdisc in try host.qdiscs() where qdisc.parent == .ingress {

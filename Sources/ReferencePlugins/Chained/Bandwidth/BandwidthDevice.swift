@@ -22,34 +22,39 @@ enum BandwidthDevice {
   static func find(_ call: PluginCall, in host: inout RouteSocket) throws -> [Link] {
     let links = try host.results(of: names(call).map { .getLink(.name($0)) })
       .compactMap { try? $0.get().link }.filter { $0.kind == "ifb" }
-    return links.filter { call.owner.owns($0.alias ?? "", limit: OwnedLinks.aliasLimit) }
-      + links.prefix(1).filter { ($0.alias ?? "").isEmpty }
+    return links.filter(call.owner.owns)
+      + links.prefix(1).filter { ($0.alias ?? "").isEmpty && !call.owner.isUnfinished($0) }
   }
 
   /// Makes one, still off and without its mark.
   static func create(
     _ call: PluginCall, mtu: UInt32, in host: inout RouteSocket, undo: inout UndoLog
   ) throws -> Link {
+    let owner = call.owner
+    let group = owner.unfinishedGroup
     for name in names(call) {
       for _ in 0..<2 {
+        // Before it is there: what becomes of a request whose answer is lost, nobody knows.
+        undo.register("creation of the ifb") {
+          var host = try RouteSocket()
+          guard let link = try host.find(.name(name)), owner.owns(link) else { return }
+          try host.deleteIfPresent(.index(link.index))
+        }
         let replies = try host.results(of: [
-          .createLink(LinkSpecification(name: name, kind: .ifb, mtu: mtu)), .getLink(.name(name)),
+          .createLink(LinkSpecification(name: name, kind: .ifb, mtu: mtu, group: group)),
+          .getLink(.name(name)),
         ])
         switch replies[0] {
         case .success:
-          undo.register("creation of the ifb") {
-            var host = try RouteSocket()
-            try host.deleteIfPresent(.name(name))
-          }
           guard let link = try replies[1].get().link else { break }
           return link
         case .failure(let error) where error.isUnsupported: throw KernelNeed.ifb.missing
         case .failure(let error) where !error.isExists: throw error
-        case .failure: break
+        case .failure: undo.forget()
         }
         // Of an ADD that ended half-way: nothing leads to it, or the attachment would have been found shaped.
         guard let taken = try? replies[1].get().link, taken.kind == "ifb",
-          call.owner.owns(taken.alias ?? "", limit: OwnedLinks.aliasLimit)
+          owner.owns(taken)
         else { break }
         try host.deleteIfPresent(.index(taken.index))
       }

@@ -97,8 +97,12 @@ struct BridgeGateway {
   private func vlanGateway(
     _ name: String, _ vlans: BridgePortVLANs, on bridge: Link, in attachment: InterfaceAttachment
   ) throws -> Link {
-    let mark = owner.mark(limit: OwnedLinks.aliasLimit)
     if let link = try attachment.host.find(.name(name)) {
+      if owner.isUnfinished(link) {
+        // Its maker did not even get to its VLAN.
+        try attachment.host.deleteIfPresent(.index(link.index))
+        return try vlanGateway(name, vlans, on: bridge, in: attachment)
+      }
       if !link.flags.contains(.up) {
         try attachment.host.perform(.changeLink(.index(link.index), LinkChange(isUp: true)))
       }
@@ -108,10 +112,12 @@ struct BridgeGateway {
     // What the host sends has to fit through the bridge.
     var gateway = LinkSpecification(name: name)
     gateway.mtu = bridge.mtu
+    gateway.group = owner.unfinishedGroup
     var pair = LinkSpecification(name: port, kind: .veth(VethSettings(peer: gateway)))
     pair.mtu = bridge.mtu
     pair.master = bridge.index
     pair.isUp = true
+    pair.group = owner.unfinishedGroup
     guard try attachment.host.createIfAbsent(pair) else { return try attachment.host.link(named: name) }
     attachment.undo.register("the VLAN's gateway interface") { [unowned attachment] in
       guard try !isUsedByOthers(bridge.index, in: attachment) else { return }
@@ -122,8 +128,8 @@ struct BridgeGateway {
     vlans.trunk = []
     try attachment.host.perform(
       [
-        .changeLink(.name(port), LinkChange(alias: mark)),
-        .changeLink(.name(name), LinkChange(isUp: true, alias: mark)),
+        .changeLink(.name(port), owner.marking()),
+        .changeLink(.name(name), owner.marking(isUp: true)),
       ] + BridgePort.requests(for: vlans, port: portIndex, of: bridge))
     return try attachment.host.link(named: name)
   }

@@ -23,6 +23,10 @@ struct BridgeLink {
     for _ in 0..<10 {
       if let link = try attachment.host.find(.name(configuration.bridge)) {
         try Self.requireBridge(link)
+        if owner.isUnfinished(link) {
+          try attachment.host.perform(.changeLink(.index(link.index), owner.marking()))
+          continue
+        }
         if Self.isOurs(link) {
           // Who made it may be gone by the time this ADD fails, and has left it to this ADD.
           registerRemoval(in: attachment)
@@ -50,14 +54,18 @@ struct BridgeLink {
     var bridge = LinkSpecification(name: name, kind: .bridge(settings))
     bridge.mtu = configuration.mtu
     bridge.mac = MACAddress.random(using: &generator)
+    bridge.group = owner.unfinishedGroup
+    // Before it is there: what becomes of a request whose answer is lost, nobody knows.
+    registerRemoval(in: attachment)
     do throws(NetlinkError) {
-      guard try attachment.host.createIfAbsent(bridge) else { return nil }
+      guard try attachment.host.createIfAbsent(bridge) else {
+        attachment.undo.forget()
+        return nil
+      }
     } catch {
       throw configuration.vlans == nil ? error : BridgeFiltering.explain(error)
     }
-    registerRemoval(in: attachment)
-    try attachment.host.perform(
-      .changeLink(.name(name), LinkChange(alias: owner.mark(limit: OwnedLinks.aliasLimit))))
+    try attachment.host.perform(.changeLink(.name(name), owner.marking()))
     refuseAdvertisements(of: name, in: attachment)
     let link = try attachment.host.link(named: name)
     try bringUp(link, in: attachment)
@@ -108,7 +116,9 @@ struct BridgeLink {
     var host = try RouteSocket()
     guard let bridge = try host.find(.name(configuration.bridge)) else { return [] }
     if let port, port.master != bridge.index { return [] }
-    if !Self.isOurs(bridge) { return try unusedGateway(on: bridge, without: port, in: &host) }
+    if !Self.isOurs(bridge), !owner.isUnfinished(bridge) {
+      return try unusedGateway(on: bridge, without: port, in: &host)
+    }
     guard
       let ports = try allPorts(of: bridge, in: &host, unless: { $0.index != port?.index && !Self.isOurs($0) })
     else { return [] }
