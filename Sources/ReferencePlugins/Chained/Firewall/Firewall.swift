@@ -116,12 +116,12 @@ struct Firewall: ChainedPlugin {
     let bridge = previous?.hostInterfaces.first
     let record = FirewalldRecord.of(call.owner)
     var steps = EveryStep()
+    let policy = bridge.map {
+      IPTablesFirewall.Policy(bridge: $0, isIsolated: configuration.ingressPolicy == .isolated)
+    }
+    let native = native(addresses, configuration.ingressPolicy == .open ? nil : policy, call.owner)
     steps.attempt {
       try PacketFilter.ifAvailable { socket in
-        let policy = bridge.map {
-          IPTablesFirewall.Policy(bridge: $0, isIsolated: configuration.ingressPolicy == .isolated)
-        }
-        let native = native(addresses, configuration.ingressPolicy == .open ? nil : policy, call.owner)
         if previous == nil {
           addresses = try NativeFirewall.addresses(in: &socket) {
             call.owner.owns($0, limit: Owner.commentLimit)
@@ -131,19 +131,20 @@ struct Firewall: ChainedPlugin {
         // Who has got an address since then keeps it.
         let others = try native.addressesOfOthers(&socket)
         addresses.removeAll(where: others.contains)
-        for address in try native.remove(from: &socket) where !addresses.contains(address) {
-          addresses.append(address)
-        }
       }
     }
     for family in addresses.families { steps.attempt { try removeChains(addresses, family) } }
-    // Without a result, only our own table says what the container has: while rules of it are left, it has to know.
-    if previous == nil, steps.hasSucceeded {
+    // Without a result, and GC never has one, only our own table says what the container has: while rules of it are left, it
+    // has to know.
+    if previous != nil || steps.hasSucceeded {
+      var further: [IPAddress] = []
       steps.attempt {
         try PacketFilter.ifAvailable { socket in
-          _ = try native([], nil, call.owner).remove(from: &socket)
+          further = try native.remove(from: &socket).filter { !addresses.contains($0) }
         }
       }
+      for family in further.families { steps.attempt { try removeChains(further, family) } }
+      addresses += further
     }
     if let previous, let bridge, configuration.ingressPolicy == .isolated {
       steps.attempt { try IsolatedPorts(previous, bridge: bridge).isolate(false) }

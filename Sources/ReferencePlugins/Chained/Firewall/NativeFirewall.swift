@@ -70,7 +70,8 @@ struct NativeFirewall: Sendable {
   func remove(from socket: inout NetfilterSocket) throws -> [IPAddress] {
     let removed = try Self.table.remove(entries.map { ($0.element.key, $0.set) }, of: owner, from: &socket)
       .entries
-    if !removed.isEmpty { try Self.tidy(Set(removed.map(\.set.name)), &socket) }
+    // Also where nothing was there any more: whoever removed it may have been killed before this.
+    try Self.tidy(Set((removed + entries).map(\.set.name)), &socket)
     return removed.compactMap(Self.address)
   }
 
@@ -98,7 +99,7 @@ struct NativeFirewall: Sendable {
         if case .interface(let bridge)? = element.key.first { names.insert(prefix + escaped(bridge)) }
       }
     }
-    if !names.isEmpty { try tidy(names, &socket) }
+    try tidy(names, &socket)
   }
 
   /// Of these addresses, those that are another attachment's by now.

@@ -13,6 +13,32 @@ struct FirewallTests {
   private static let bar1 = ["10.88.4.2", "fd00:88:4::2"]
 
   @Test(
+    "Killed behind the last element: the table goes with the next call", arguments: [Command.del, .gc],
+    ["open", "same-bridge", "isolated"])
+  func tableWithoutElements(command: Command, policy: String) throws {
+    try FirewallHost.run { host in
+      let result = try host.connect("f1", to: "foo")
+      let before = try host.rules()
+      let configuration = try host.add(
+        "f1", result, "\"backend\":\"nftables\",\"ingressPolicy\":\"\(policy)\"")
+      // As it is after the transaction in which the last container's elements go, and those of its owner with them.
+      try shell(
+        """
+        nft flush map inet cni_firewall owners
+        nft delete chain inet cni_firewall forward
+        for s in containers4 containers6; do nft delete set inet cni_firewall $s; done
+        for s in bridge-foo0 isolated-foo0; do nft flush set inet cni_firewall $s 2>/dev/null || true; done
+        """)
+      if command == .del {
+        try host.delete(configuration, "f1")
+      } else {
+        try host.collectGarbage(configuration, valid: [])
+      }
+      #expect(try host.rules() == before)
+    }
+  }
+
+  @Test(
     "Who reaches whom, by policy and back end; afterwards nothing is left",
     arguments: ["open", "same-bridge", "isolated"], ["nftables", "iptables", ""])
   func policies(policy: String, backend: String) throws {
