@@ -4,6 +4,7 @@ import Glibc
 import LinuxNetworking
 import NetworkAddresses
 import Netlink
+import SystemPackage
 
 /// `tuning`: kernel settings of the container's network, and properties of its interface.
 struct Tuning: ChainedPlugin {
@@ -219,7 +220,7 @@ struct Tuning: ChainedPlugin {
     case .record(let record, _)?:
       if let namespace = try call.containerNamespaceIfPresent() {
         let identity = try namespace.identity
-        try namespace.run { restore(record, identity, call) }
+        try namespace.run { try restore(record, identity, call) }
       }
     }
     do {
@@ -230,13 +231,16 @@ struct Tuning: ChainedPlugin {
   }
 
   /// In the container's namespace. What cannot be restored must not keep the attachment from being deleted.
-  private func restore(_ record: TuningRecord, _ identity: NamespaceIdentity, _ call: PluginCall) {
+  ///
+  /// - Throws: what will not be in the way for ever: then DEL is to be called again.
+  private func restore(_ record: TuningRecord, _ identity: NamespaceIdentity, _ call: PluginCall) throws {
     guard record.isOf(identity, interface: nil) else { return }
     for setting in record.settings {
       do {
         guard SysctlSetting.same(try Sysctl.read(setting.path), setting.after) else { continue }
         try setting.restore()
       } catch {
+        if Self.passes(error.errno) { throw error }
         // Those of an interface go with it.
         if !error.isNotFound { call.log("a kernel setting is not restored: \(error)") }
       }
@@ -249,11 +253,22 @@ struct Tuning: ChainedPlugin {
         guard link?.index == index else { return }
       }
       try Self.restore(record.link, on: call.interfaceName, in: &socket) {
+        if Self.passes($0.errno) { throw $0 }
         call.log("\(call.interfaceName) is not as it was: \($0)")
       }
+    } catch let error as NetlinkError where Self.passes(error.errno) {
+      throw error
     } catch {
       call.log("\(call.interfaceName) is not as it was: \(CNIError(describing: error))")
     }
+  }
+
+  /// Whether an error is one of those that pass by themselves.
+  private static func passes(_ errno: Errno) -> Bool {
+    [
+      .noMemory, .interrupted, .resourceTemporarilyUnavailable, .noBufferSpace, .tooManyOpenFiles,
+      .tooManyOpenFilesInSystem,
+    ].contains(errno)
   }
 
   /// Sets what was before; where the kernel refuses a property, the others all the same.
