@@ -32,7 +32,8 @@ import Testing
       #"{"type":"first","failAt":["DEL"],"code":11},{"type":"absent"},{"type":"third","failAt":["DEL"],"code":5}"#
     )
     let error = try #require(runtimeError { () throws(RuntimeError) in try runtime.delete(failing, c1) })
-    #expect(fixture.calls.texts() == ["third DEL", "first DEL"])
+    // First the one that the list has no more.
+    #expect(fixture.calls.texts() == ["second DEL", "third DEL", "first DEL"])
     #expect(error.failures.map(\.plugin) == ["third", "absent", "first"])
     #expect(error.code.rawValue == 5)
     for part in [
@@ -44,6 +45,21 @@ import Testing
     try runtime.delete(fixture.three(), c1)
     #expect(fixture.calls.take().allSatisfy { $0.configuration["prevResult"] != nil })
     #expect(!fixture.exists(fixture.cacheFile))
+  }
+
+  @Test func pluginsThatTheListHadAtADDAreAskedToo() throws {
+    let runtime = fixture.runtime()
+    _ = try runtime.add(fixture.three(), c1)
+    _ = fixture.calls.take()
+    // Those that it has no more, with the configuration and the result that they had; one that is nowhere any more is told.
+    let two = try fixture.list(#"{"type":"first"}"#)
+    #expect(try runtime.delete(two, c1).isEmpty)
+    let calls = fixture.calls.take()
+    #expect(calls.map(\.text) == ["third DEL", "second DEL", "first DEL"])
+    #expect(calls.allSatisfy { $0.configuration["prevResult"]?["ips"]?.array?.count == 3 })
+    #expect(!fixture.exists(fixture.cacheFile))
+    try runtime.delete(two, c1)
+    #expect(fixture.calls.texts() == ["first DEL"])
   }
 
   @Test func oldVersionsGetNoResult() throws {

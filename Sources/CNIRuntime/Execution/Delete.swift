@@ -6,6 +6,9 @@ extension CNIRuntime {
   /// Detaches a container from a network: runs DEL of all plugins in reverse order, with the result of ADD if there is
   /// one. Goes through all of them whatever fails, and throws one error with all failures at the end. The cache forgets
   /// the attachment once all have succeeded. May be called any number of times.
+  ///
+  /// Plugins that the attachment was made with, as the cache remembers, and that the list has no more, are asked first:
+  /// nobody else would remove what they made.
   /// - Returns: what was odd about the cache and did not matter.
   @discardableResult
   public func delete(
@@ -20,7 +23,8 @@ extension CNIRuntime {
       problems.append(error.problem)
     }
     if !list.version.passesPrevResultOnDel { result = nil }
-    let failures = delete(list, list.plugins[...], parameters, result, runner(limits))
+    var failures = deleteDropped(from: list, content, parameters, &problems, runner(limits))
+    failures += delete(list, list.plugins[...], parameters, result, runner(limits))
     guard failures.isEmpty else {
       throw RuntimeError(
         kind: .pluginFailed, operation: operation, network: list.name, attachment: parameters.attachment,
@@ -60,6 +64,28 @@ extension CNIRuntime {
         remedy: "detach it with the network's configuration instead", code: error.code)
     }
     return try delete(list, entry.parameters, limits: limits)
+  }
+
+  /// Runs DEL of the plugins that were in the list at the time of ADD only. One that is not installed any more is no
+  /// failure: it would be one for ever.
+  private func deleteDropped(
+    from list: NetworkConfigurationList, _ content: ResultCache.Content, _ parameters: AttachmentParameters,
+    _ problems: inout [CacheProblem], _ runner: PluginRunner
+  ) -> [PluginFailure] {
+    guard case .entry(let entry) = content, let own = try? entry.configurationList(), own.name == list.name
+    else { return [] }
+    let dropped = own.plugins.filter { plugin in !list.plugins.contains { $0.type == plugin.type } }
+    if dropped.isEmpty { return [] }
+    let result =
+      own.version.passesPrevResultOnDel ? try? cachedJSON(own, parameters.attachment, in: content) : nil
+    return delete(own, dropped[...], parameters, result, runner).filter { failure in
+      guard case .notFound = failure.cause else { return true }
+      problems.append(
+        CacheProblem(
+          file: cache.file(network: list.name, parameters.attachment),
+          reason: "it remembers a plugin that is not there any more: \(failure)"))
+      return false
+    }
   }
 
   /// Runs DEL of these plugins from the last to the first and collects what fails.
