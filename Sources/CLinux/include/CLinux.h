@@ -10,6 +10,7 @@
 #include "CLinuxDHCPv6.h"
 #include "CLinuxDaemon.h"
 #include "CLinuxExecution.h"
+#include "CLinuxFiles.h"
 #include "CLinuxNetworking.h"
 
 #include "CLinuxProcess.h"

@@ -34,6 +34,9 @@ public struct ConfigurationDirectory: Sendable, Hashable {
     public var networks: [LoadedNetwork]
     /// What is wrong with files.
     public var problems: [ConfigurationProblem]
+    /// Files that are broken or being written now, and stand for what they held before: their networks are among
+    /// ``networks``. Only ``LiveConfigurations`` knows what they held.
+    public var outdatedFiles: [String] = []
 
     /// The network of that name.
     public subscript(name: String) -> LoadedNetwork? { networks.first { $0.name == name } }
@@ -44,19 +47,17 @@ public struct ConfigurationDirectory: Sendable, Hashable {
   /// - Parameter maximum: how many networks to load at most.
   public func load(maximum: Int = .max) -> Contents {
     var contents = Contents(networks: [], problems: [])
+    let reader = ConfigurationReader(patience: ConfigurationReader.usualPatience)
     let files: [ConfigurationFile]
-    do throws(UnusableConfiguration) { files = try self.files() } catch {
+    do throws(UnusableConfiguration) { files = try self.files(with: reader) } catch {
       contents.problems.append(error.problem)
       return contents
     }
     for file in files where contents.networks.count < maximum {
       do throws(UnusableConfiguration) {
-        guard let list = try file.load() else { continue }
+        guard let list = try file.load(with: reader) else { continue }
         if let first = contents[list.name] {
-          contents.problems.append(
-            ConfigurationProblem(
-              file: file.path, reason: "network \"\(list.name)\" is configured by \(first.file) already",
-              remedy: "remove one of the files, or give one of the networks another name"))
+          contents.problems.append(.duplicate(file.path, of: first))
         } else {
           contents.networks.append(LoadedNetwork(list: list, file: file.path))
         }
@@ -74,12 +75,13 @@ public struct ConfigurationDirectory: Sendable, Hashable {
     var problems: [ConfigurationProblem] = []
     var others: [String] = []
     var isEmpty = true
+    let reader = ConfigurationReader(patience: ConfigurationReader.usualPatience)
     do throws(UnusableConfiguration) {
-      let files = try self.files()
+      let files = try self.files(with: reader)
       isEmpty = files.isEmpty
       for file in files.filter({ $0.form == .list }) + files.filter({ $0.form == .single }) {
         do throws(UnusableConfiguration) {
-          guard let list = try file.load() else { continue }
+          guard let list = try file.load(with: reader) else { continue }
           if list.name == name { return LoadedNetwork(list: list, file: file.path) }
           others.append(list.name)
         } catch {
@@ -102,7 +104,7 @@ public struct ConfigurationDirectory: Sendable, Hashable {
     throw noConfiguration("find the default network", "", contents.problems)
   }
 
-  private func notFound(_ name: String, _ others: [String], _ problems: [ConfigurationProblem])
+  func notFound(_ name: String, _ others: [String], _ problems: [ConfigurationProblem])
     -> RuntimeError
   {
     var reason = "no configuration in \(path) is for a network of that name"
@@ -115,7 +117,7 @@ public struct ConfigurationDirectory: Sendable, Hashable {
       code: .invalidConfiguration)
   }
 
-  private func noConfiguration(
+  func noConfiguration(
     _ operation: String, _ name: String, _ problems: [ConfigurationProblem] = []
   ) -> RuntimeError {
     RuntimeError(
@@ -126,9 +128,9 @@ public struct ConfigurationDirectory: Sendable, Hashable {
       remedy: problems.isEmpty ? "put a .conflist file there" : "", code: .invalidConfiguration)
   }
 
-  private func files() throws(UnusableConfiguration) -> [ConfigurationFile] {
+  func files(with reader: ConfigurationReader) throws(UnusableConfiguration) -> [ConfigurationFile] {
     do throws(FileError) {
-      return try StateFile.names(in: path).sorted().compactMap {
+      return try reader.names(in: path).compactMap {
         ConfigurationFile(directory: path, name: $0)
       }
     } catch {
@@ -143,8 +145,9 @@ extension NetworkConfigurationList {
   public static func load(file: String) throws(RuntimeError) -> NetworkConfigurationList {
     let form: ConfigurationFile.Form = file.hasSuffix(".conf") || file.hasSuffix(".json") ? .single : .list
     let operation = "load \(file)"
+    let reader = ConfigurationReader(patience: ConfigurationReader.usualPatience)
     do throws(UnusableConfiguration) {
-      if let list = try ConfigurationFile(path: file, form: form).load() { return list }
+      if let list = try ConfigurationFile(path: file, form: form).load(with: reader) { return list }
     } catch {
       throw RuntimeError(
         kind: .invalidConfiguration, operation: operation, file: error.problem.file,

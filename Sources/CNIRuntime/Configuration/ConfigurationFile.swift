@@ -4,7 +4,17 @@ import LinuxNetworking
 
 /// A problem as an error of its own, to keep `throws` typed.
 struct UnusableConfiguration: Error {
+  enum Kind {
+    /// Its content is of no use, or cannot be read.
+    case broken
+    /// It is only that somebody is writing it.
+    case beingWritten
+    /// There is a link, but no file.
+    case absent
+  }
+
   var problem: ConfigurationProblem
+  var kind = Kind.broken
 }
 
 /// One file of a configuration directory.
@@ -35,8 +45,8 @@ struct ConfigurationFile {
   }
 
   /// The network of this file. `nil` if the file is gone, or is a directory.
-  func load() throws(UnusableConfiguration) -> NetworkConfigurationList? {
-    guard let json = try read() else { return nil }
+  func load(with reader: ConfigurationReader) throws(UnusableConfiguration) -> NetworkConfigurationList? {
+    guard let json = try reader.json(path) else { return nil }
     if case .object(let object) = json.kind { try checkForm(object) }
     do throws(CNIError) {
       if form == .single {
@@ -47,7 +57,7 @@ struct ConfigurationFile {
     do throws(CNIError) { list = try NetworkConfigurationList(json: json, source: path) } catch {
       throw UnusableConfiguration(problem: ConfigurationProblem(file: path, error))
     }
-    if !list.loadOnlyInlinedPlugins { try appendPlugins(to: &list) }
+    if !list.loadOnlyInlinedPlugins { try appendPlugins(to: &list, with: reader) }
     if list.plugins.isEmpty {
       throw UnusableConfiguration(
         problem: ConfigurationProblem(
@@ -77,52 +87,28 @@ struct ConfigurationFile {
   }
 
   /// The plugins in the directory that has the network's name, beside this file, in order of their names.
-  private func appendPlugins(to list: inout NetworkConfigurationList) throws(UnusableConfiguration) {
+  private func appendPlugins(
+    to list: inout NetworkConfigurationList, with reader: ConfigurationReader
+  ) throws(UnusableConfiguration) {
     let directory = pluginDirectory(list.name)
-    var names: [String]
-    do throws(FileError) { names = try StateFile.names(in: directory) } catch {
+    let names: [String]
+    do throws(FileError) { names = try reader.names(in: directory) } catch {
       // A file of that name is none of ours.
       if error.errno == .notDirectory { return }
       throw UnusableConfiguration(problem: ConfigurationProblem(file: directory, reason: "\(error)"))
     }
-    names.sort()
     for name in names {
       guard !name.hasPrefix("."), name.hasSuffix(".conf") else { continue }
       let file = ConfigurationFile(path: "\(directory)/\(name)", form: .single)
-      guard let json = try file.read() else { continue }
+      guard let json = try reader.json(file.path) else { continue }
       do throws(CNIError) { try list.append(pluginFrom: json, source: file.path) } catch {
         throw UnusableConfiguration(problem: ConfigurationProblem(file: file.path, error))
       }
     }
   }
 
-  private func pluginDirectory(_ network: String) -> String {
+  func pluginDirectory(_ network: String) -> String {
     let parent = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
     return "\(parent)/\(network)"
-  }
-
-  /// The file as JSON; `nil` if it is gone, or no file.
-  private func read() throws(UnusableConfiguration) -> JSONValue? {
-    func unusable(_ reason: String, _ remedy: String = "", _ position: SourcePosition? = nil)
-      -> UnusableConfiguration
-    {
-      UnusableConfiguration(
-        problem: ConfigurationProblem(file: path, position: position, reason: reason, remedy: remedy))
-    }
-    let bytes: [UInt8]
-    do throws(FileError) { bytes = try StateFile.read(path, limit: 16 << 20) } catch {
-      if error.errno == .isDirectory { return nil }
-      if error.isNotFound {
-        // Gone since the directory was listed, or a link that leads nowhere.
-        var status = stat()
-        guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFLNK else { return nil }
-        throw unusable("it is a symbolic link to a file that is not there")
-      }
-      throw unusable("\(error)")
-    }
-    if bytes.isEmpty { throw unusable("it is empty", "it may be about to be written; otherwise remove it") }
-    do throws(JSONError) { return try JSONValue.parse(bytes) } catch {
-      throw unusable("it is not valid JSON: \(error.reason)", "", error.position)
-    }
   }
 }

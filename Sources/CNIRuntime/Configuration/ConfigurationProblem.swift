@@ -36,6 +36,15 @@ public struct ConfigurationProblem: Sendable, Hashable {
   }
 }
 
+extension ConfigurationProblem {
+  /// Another file for a network that has one.
+  static func duplicate(_ file: String, of first: LoadedNetwork) -> ConfigurationProblem {
+    ConfigurationProblem(
+      file: file, reason: "network \"\(first.name)\" is configured by \(first.file) already",
+      remedy: "remove one of the files, or give one of the networks another name")
+  }
+}
+
 extension ConfigurationProblem: CustomStringConvertible {
   /// `/etc/cni/net.d/10-x.conflist:3:5: plugins[0].type is missing: name the plugin to run`
   public var description: String {

@@ -90,22 +90,38 @@ public enum StateFile {
   }
 
   private static func readRegular(_ path: String, limit: Int) -> Result<[UInt8], Errno> {
+    switch openRegular(path, limit: limit) {
+    case .failure(let errno): return .failure(errno)
+    case .success(let file):
+      defer { close(file.descriptor) }
+      return readAll(file.descriptor, expecting: Int(file.status.st_size), limit: limit)
+    }
+  }
+
+  /// A regular file of at most `limit` bytes, open for reading.
+  static func openRegular(
+    _ path: String, limit: Int
+  ) -> Result<(descriptor: CInt, status: stat), Errno> {
     let descriptor: CInt
     switch openDescriptor(path, O_RDONLY) {
     case .success(let opened): descriptor = opened
     // A socket cannot be opened at all.
     case .failure(let errno): return .failure(errno == .noSuchAddressOrDevice ? .invalidArgument : errno)
     }
-    defer { close(descriptor) }
     var status = stat()
-    guard fstat(descriptor, &status) == 0 else { return .failure(.last) }
-    switch status.st_mode & S_IFMT {
-    case S_IFREG: break
-    case S_IFDIR: return .failure(.isDirectory)
-    default: return .failure(.invalidArgument)
+    var failure: Errno?
+    if fstat(descriptor, &status) != 0 {
+      failure = .last
+    } else {
+      switch status.st_mode & S_IFMT {
+      case S_IFREG: failure = status.st_size <= limit ? nil : .fileTooLarge
+      case S_IFDIR: failure = .isDirectory
+      default: failure = .invalidArgument
+      }
     }
-    guard status.st_size <= limit else { return .failure(.fileTooLarge) }
-    return readAll(descriptor, expecting: Int(status.st_size), limit: limit)
+    guard let failure else { return .success((descriptor, status)) }
+    close(descriptor)
+    return .failure(failure)
   }
 
   /// Where a file has a second name while another one is replaced. It follows from the first, so that it can be found.
