@@ -4,6 +4,7 @@ import PackageDescription
 // Modules stand on floors; a module imports only modules on lower floors:
 //   5  cni
 //   4  ReferencePlugins
+//   3½ AsyncRuntime, LoopbackPlugin
 //   3  CNIRuntime, CNIPluginKit
 //   2  CNIExecution, LinuxNetworking
 //   1  CNI, Netlink, DHCP
@@ -28,7 +29,10 @@ let package = Package(
     .executable(name: "cni", targets: ["cni"]),
   ],
   dependencies: [
-    .package(url: "https://github.com/apple/swift-system", from: "1.6.0")
+    .package(url: "https://github.com/apple/swift-system", from: "1.6.0"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
+    .package(url: "https://github.com/apple/swift-metrics", from: "2.5.0"),
+    .package(url: "https://github.com/apple/swift-distributed-tracing", from: "1.2.0"),
   ],
   targets: [
     .target(name: "CLinux"),
@@ -48,10 +52,25 @@ let package = Package(
     .target(
       name: "CNIRuntime", dependencies: ["CNI", "CNIExecution", "LinuxNetworking", "CLinux", system],
       swiftSettings: strict),
+    // Shared by the libraries for container managers, and nobody's product.
+    .target(
+      name: "AsyncRuntime",
+      dependencies: [
+        "CNI", "CNIExecution", "CNIRuntime",
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "CoreMetrics", package: "swift-metrics"),
+        .product(name: "Tracing", package: "swift-distributed-tracing"),
+      ], swiftSettings: strict),
+    // A reference plugin that ContainerNetworking brings along.
+    .target(
+      name: "LoopbackPlugin",
+      dependencies: ["CNIPluginKit", "CNI", "LinuxNetworking", "Netlink", "NetworkAddresses"],
+      swiftSettings: strict),
     .target(
       name: "ReferencePlugins",
       dependencies: [
-        "CNIPluginKit", "CNIExecution", "CNI", "DHCP", "LinuxNetworking", "Netlink", "NetworkAddresses",
+        "LoopbackPlugin", "CNIPluginKit", "CNIExecution", "CNI", "DHCP", "LinuxNetworking", "Netlink",
+        "NetworkAddresses",
         "CLinux", system,
       ], swiftSettings: strict),
     .executableTarget(
@@ -79,6 +98,14 @@ let package = Package(
       ]),
     .testTarget(
       name: "CNIRuntimeTests", dependencies: ["CNIRuntime", "CNIExecution", "CNI", "TestSupport"]),
+    .testTarget(
+      name: "AsyncRuntimeTests",
+      dependencies: [
+        "AsyncRuntime", "CNIRuntime", "CNIExecution", "CNI", "TestSupport",
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "MetricsTestKit", package: "swift-metrics"),
+        .product(name: "InMemoryTracing", package: "swift-distributed-tracing"),
+      ]),
     .testTarget(
       name: "ReferencePluginsTests",
       dependencies: [

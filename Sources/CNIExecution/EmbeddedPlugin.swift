@@ -59,6 +59,11 @@ public struct EmbeddedPlugins: Sendable {
     EmbeddedPlugins(first.plugins + second.plugins)
   }
 
+  /// Each of them changed: to run something around it, say.
+  public func map(_ transform: (EmbeddedPlugin) -> EmbeddedPlugin) -> EmbeddedPlugins {
+    EmbeddedPlugins(plugins.map(transform))
+  }
+
   /// All types, in the order given.
   public var types: [String] { plugins.map(\.type) }
   /// Whether there is none.

@@ -31,6 +31,9 @@ public struct PluginRequest: Sendable {
   }
   /// More variables, such as `TRACEPARENT` and `TRACESTATE`; they replace inherited ones.
   public var extraEnvironment: [(name: String, value: String)]
+  /// Something of an observer's own (a tracing context, say) that goes with the request to a plugin in this process. No
+  /// process gets it.
+  public var observerContext: (any Sendable)?
   /// The network's name, for error texts. Empty: taken from the configuration when a text is needed.
   public var network: String
   /// The version of the configuration, in which the plugin has to answer. `nil`: taken from the configuration when it

@@ -15,6 +15,10 @@ public struct RuntimeError: Error, Sendable {
     case noConfiguration
     /// Plugins have failed; see ``RuntimeError/failures``.
     case pluginFailed
+    /// It took longer than it may: a plugin, which was stopped, or the wait before it.
+    case timedOut
+    /// Somebody has called it off: a plugin, which was stopped, or the wait before it.
+    case cancelled
     /// The version of the configuration knows no CHECK.
     case checkNotSupported
     /// The result of ADD is missing or unreadable, or cannot be stored.
@@ -74,6 +78,17 @@ public struct RuntimeError: Error, Sendable {
     self.undo = undo
   }
 
+  /// An operation whose plugins have failed.
+  init(
+    _ failures: [PluginFailure], operation: String, list: NetworkConfigurationList,
+    attachment: Attachment? = nil, reason: String = ""
+  ) {
+    self.init(
+      kind: failures.lazy.map(\.runtimeKind).first { $0 != .pluginFailed } ?? .pluginFailed,
+      operation: operation, network: list.name, attachment: attachment, file: list.source, reason: reason,
+      code: failures.first?.cniError.code ?? .internalError, failures: failures)
+  }
+
   /// The type of the plugin that failed first.
   public var plugin: String? { failures.first?.plugin }
 
@@ -101,5 +116,16 @@ extension RuntimeError: CustomStringConvertible {
     var text = parts.joined(separator: "; ")
     if let file, !text.contains(file) { text += " (\(file))" }
     return text
+  }
+}
+
+extension PluginFailure {
+  /// What kind of failure it makes of the operation.
+  fileprivate var runtimeKind: RuntimeError.Kind {
+    switch cause {
+    case .timedOut: .timedOut
+    case .cancelled: .cancelled
+    default: .pluginFailed
+    }
   }
 }

@@ -2,6 +2,7 @@ import CNI
 import CNIExecution
 import CNIPluginKit
 import Glibc
+import LoopbackPlugin
 
 /// The plugins of this package.
 public enum ReferencePlugins {

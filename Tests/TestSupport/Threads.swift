@@ -59,3 +59,22 @@ private final class OneJobExecutor: TaskExecutor, @unchecked Sendable {
     return thread
   }
 }
+
+/// Runs asynchronous code from a thread that may be blocked (inside ``inNewNetworkNamespace(_:)``, say), and gives what it
+/// gives. The code itself runs on the threads of Swift's concurrency, in the machine's own namespaces.
+public func waitFor<R: Sendable>(_ body: @escaping @Sendable () async throws -> R) throws -> R {
+  let outcome = Outcome<R>()
+  let done = UnsafeMutablePointer<sem_t>.allocate(capacity: 1)
+  sem_init(done, 0, 0)
+  defer {
+    sem_destroy(done)
+    done.deallocate()
+  }
+  nonisolated(unsafe) let semaphore = done
+  Task {
+    do { outcome.result = .success(try await body()) } catch { outcome.result = .failure(error) }
+    sem_post(semaphore)
+  }
+  while sem_wait(done) != 0 {}
+  return try outcome.result!.get()
+}

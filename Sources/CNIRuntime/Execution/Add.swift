@@ -31,7 +31,7 @@ extension CNIRuntime {
     try validate(list, parameters, parameters.describe("attach", "to", list.name))
     var entry = CacheEntry(
       network: list.name, parameters: parameters, configuration: configuration.serialized(), result: nil)
-    let existedBefore = isAttached(list.name, parameters)
+    let existedBefore = isAttached(network: list.name, parameters)
     if notesAttempts && !existedBefore {
       // A cache that cannot be written fails the ADD while there is nothing to undo yet.
       do throws(FileError) { try cache.write(entry) } catch { throw notStored(list, parameters, error) }
@@ -53,8 +53,8 @@ extension CNIRuntime {
         result = next
       } catch {
         var failed = RuntimeError(
-          kind: .pluginFailed, operation: parameters.describe("attach", "to", list.name), network: list.name,
-          attachment: parameters.attachment, file: list.source, code: error.cniError.code, failures: [error])
+          [error], operation: parameters.describe("attach", "to", list.name), list: list,
+          attachment: parameters.attachment)
         if existedBefore {
           failed.undo = .leftEarlierAttachment
         } else {
@@ -75,7 +75,7 @@ extension CNIRuntime {
 
   /// Whether an ADD of the same attachment has succeeded and was not deleted since. One in another namespace is a
   /// left-over: the container was started anew (after the machine was, say).
-  private func isAttached(_ network: String, _ parameters: AttachmentParameters) -> Bool {
+  package func isAttached(network: String, _ parameters: AttachmentParameters) -> Bool {
     switch cache.read(network: network, parameters.attachment) {
     case .absent, .unusable, .foreign: false
     case .entry(let entry): entry.result != nil && entry.parameters.namespace == parameters.namespace

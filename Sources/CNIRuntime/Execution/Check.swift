@@ -39,9 +39,7 @@ extension CNIRuntime {
       do throws(PluginFailure) {
         try runner.check(plugin.type, request(.check, list, parameters, json))
       } catch {
-        throw RuntimeError(
-          kind: .pluginFailed, operation: operation, network: list.name, attachment: parameters.attachment,
-          file: list.source, code: error.cniError.code, failures: [error])
+        throw RuntimeError([error], operation: operation, list: list, attachment: parameters.attachment)
       }
     }
   }

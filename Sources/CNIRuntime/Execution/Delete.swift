@@ -26,9 +26,7 @@ extension CNIRuntime {
     var failures = deleteDropped(from: list, content, parameters, &problems, runner(limits))
     failures += delete(list, list.plugins[...], parameters, result, runner(limits))
     guard failures.isEmpty else {
-      throw RuntimeError(
-        kind: .pluginFailed, operation: operation, network: list.name, attachment: parameters.attachment,
-        file: list.source, code: failures[0].cniError.code, failures: failures)
+      throw RuntimeError(failures, operation: operation, list: list, attachment: parameters.attachment)
     }
     switch content {
     case .absent, .foreign: return problems

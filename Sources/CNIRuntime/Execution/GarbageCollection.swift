@@ -39,10 +39,10 @@ extension CNIRuntime {
       }
     }
     if !failures.isEmpty || !reasons.isEmpty {
-      throw RuntimeError(
-        kind: failures.isEmpty ? .cache : .pluginFailed, operation: operation, network: list.name,
-        file: list.source, reason: reasons.joined(separator: "; "),
-        code: failures.first?.cniError.code ?? .internalError, failures: failures)
+      var error = RuntimeError(
+        failures, operation: operation, list: list, reason: reasons.joined(separator: "; "))
+      if failures.isEmpty { error.kind = .cache }
+      throw error
     }
     return problems
   }

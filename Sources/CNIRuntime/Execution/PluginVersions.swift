@@ -33,12 +33,14 @@ extension CNIRuntime {
       }
     }
     if !failures.isEmpty || !reasons.isEmpty {
-      throw RuntimeError(
-        kind: failures.isEmpty ? .invalidConfiguration : .pluginFailed, operation: operation,
-        network: list.name,
-        file: list.source, reason: reasons.joined(separator: "; "),
-        remedy: reasons.isEmpty ? "" : "change \"cniVersion\", or bring the plugin up to date",
-        code: failures.first?.cniError.code ?? .incompatibleVersion, failures: failures)
+      var error = RuntimeError(
+        failures, operation: operation, list: list, reason: reasons.joined(separator: "; "))
+      if failures.isEmpty {
+        error.kind = .invalidConfiguration
+        error.code = .incompatibleVersion
+      }
+      if !reasons.isEmpty { error.remedy = "change \"cniVersion\", or bring the plugin up to date" }
+      throw error
     }
     return Set(list.plugins.flatMap(\.capabilities)).sorted()
   }

@@ -13,9 +13,7 @@ extension CNIRuntime {
       do throws(PluginFailure) {
         try runner.status(plugin.type, request(.status, list, nil, list.configuration(for: plugin)))
       } catch {
-        throw RuntimeError(
-          kind: .pluginFailed, operation: operation, network: list.name, file: list.source,
-          code: error.cniError.code, failures: [error])
+        throw RuntimeError([error], operation: operation, list: list)
       }
     }
   }

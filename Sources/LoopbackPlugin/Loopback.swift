@@ -4,19 +4,20 @@ import LinuxNetworking
 import NetworkAddresses
 import Netlink
 
-/// `loopback`: brings the container's `lo` up.
-struct Loopback: Plugin {
-  static let type = "loopback"
-  static let summary = "brings the loopback interface of the container up"
+/// `loopback`: brings the container's `lo` up. One of the reference plugins, in a module of its own because ContainerNetworking
+/// brings it along.
+package struct Loopback: Plugin {
+  package static let type = "loopback"
+  package static let summary = "brings the loopback interface of the container up"
 
-  static let changesNamespace = false
+  package static let changesNamespace = false
 
   /// The interface's name, whatever `CNI_IFNAME` says.
   private static let interface = "lo"
 
-  init(_ call: PluginCall) throws {}
+  package init(_ call: PluginCall) throws {}
 
-  func add(_ call: PluginCall) throws -> AddResult {
+  package func add(_ call: PluginCall) throws -> AddResult {
     let namespace = try call.containerNamespace()
     var container = try RouteSocket(namespace: namespace.descriptor)
     try container.perform(.changeLink(.name(Self.interface), LinkChange(isUp: true)))
@@ -39,7 +40,7 @@ struct Loopback: Plugin {
     return result
   }
 
-  func check(_ call: PluginCall) throws {
+  package func check(_ call: PluginCall) throws {
     let namespace = try call.containerNamespace()
     var container = try RouteSocket(namespace: namespace.descriptor)
     guard try container.link(named: Self.interface).flags.contains(.up) else {
@@ -47,7 +48,7 @@ struct Loopback: Plugin {
     }
   }
 
-  func delete(_ call: PluginCall) throws {
+  package func delete(_ call: PluginCall) throws {
     guard !call.namespacePath.isEmpty else { return }
     let namespace: NetworkNamespace
     do {
@@ -60,9 +61,9 @@ struct Loopback: Plugin {
   }
 
   /// Nothing outlives the container's namespace.
-  func collectGarbage(_ call: PluginCall, keeping valid: Set<Attachment>) throws {}
+  package func collectGarbage(_ call: PluginCall, keeping valid: Set<Attachment>) throws {}
 
-  func status(_ call: PluginCall) throws {
+  package func status(_ call: PluginCall) throws {
     if let missing = Privileges.explanation(needed: [.netAdmin, .sysAdmin]) {
       throw CNIError(.notAvailable, "loopback cannot bring interfaces up", details: missing)
     }
