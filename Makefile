@@ -36,7 +36,7 @@ FIREWALL_PACKAGES  := firewalld dbus
 DHCP_PACKAGES      := dnsmasq-base kea-dhcp4-server kea-dhcp6-server
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-vm lint format demo bench link-order fuzz install uninstall differential clean
+.PHONY: help build test test-vm docs lint format demo bench link-order fuzz install uninstall differential clean
 .NOTPARALLEL:
 
 help: ## List the targets
@@ -81,6 +81,10 @@ bench: build ## Measure against the Go plugins; a table, and bench.json
 	$(CC) -O2 -Wall -Wextra -Werror -static -o .build/bench/floor Benchmarks/floor/floor.c
 	$(CC) -O2 -Wall -Wextra -Werror -static -o .build/bench/spawn Benchmarks/floor/spawn.c
 	@python3 Benchmarks/bench.py --ours $(PRODUCT) --go "$(PEER_BIN_DIR)" --tools .build/bench --output bench.json
+
+docs: ## Reference documentation of the libraries (.build/docs, one archive each)
+	@Scripts/require.sh $(TOOLCHAIN_PACKAGES)
+	@SWIFT="$(SWIFT)" JOBS="$(JOBS)" Scripts/docs.sh .build/docs
 
 link-order: build ## Find out anew what plugins touch, for the linker to place together
 	@Scripts/require.sh $(TOOLCHAIN_PACKAGES) iproute2 util-linux python3 valgrind

@@ -3,7 +3,7 @@ import PackageDescription
 
 // Modules stand on floors; a module imports only modules on lower floors:
 //   5  cni
-//   4  ReferencePlugins
+//   4  ReferencePlugins, ContainerNetworking
 //   3½ AsyncRuntime, LoopbackPlugin
 //   3  CNIRuntime, CNIPluginKit
 //   2  CNIExecution, LinuxNetworking
@@ -25,6 +25,7 @@ let package = Package(
     .library(name: "CNIExecution", targets: ["CNIExecution"]),
     .library(name: "CNIPluginKit", targets: ["CNIPluginKit"]),
     .library(name: "CNIRuntime", targets: ["CNIRuntime"]),
+    .library(name: "ContainerNetworking", targets: ["ContainerNetworking"]),
     .library(name: "ReferencePlugins", targets: ["ReferencePlugins"]),
     .executable(name: "cni", targets: ["cni"]),
   ],
@@ -73,6 +74,13 @@ let package = Package(
         "NetworkAddresses",
         "CLinux", system,
       ], swiftSettings: strict),
+    .target(
+      name: "ContainerNetworking",
+      dependencies: [
+        "AsyncRuntime", "LoopbackPlugin", "CNIRuntime", "CNIPluginKit", "CNIExecution", "CNI",
+        "NetworkAddresses",
+        .product(name: "Logging", package: "swift-log"),
+      ], swiftSettings: strict),
     .executableTarget(
       name: "cni",
       dependencies: [
@@ -107,12 +115,28 @@ let package = Package(
         .product(name: "InMemoryTracing", package: "swift-distributed-tracing"),
       ]),
     .testTarget(
+      name: "ContainerNetworkingTests",
+      dependencies: [
+        "ContainerNetworking", "ContainerManager", "ReferencePlugins", "CNIRuntime", "CNIExecution", "CNI",
+        "NetworkAddresses", "TestSupport",
+        .product(name: "Logging", package: "swift-log"),
+      ]),
+    .testTarget(
       name: "ReferencePluginsTests",
       dependencies: [
         "ReferencePlugins", "CNIRuntime", "CNIPluginKit", "CNIExecution", "CNI", "LinuxNetworking",
         "NetworkAddresses", "TestSupport",
       ]),
+    // A container manager for tests to kill.
+    .executableTarget(
+      name: "ContainerManager", dependencies: ["ContainerNetworking", "ReferencePlugins"],
+      path: "Tests/ContainerManager"),
     .target(name: "TestSupport", dependencies: ["CLinux"], path: "Tests/TestSupport"),
   ],
   swiftLanguageModes: [.v6]
 )
+
+// Only `make docs` needs it: those who depend on this package need not load it.
+if Context.environment["SWIFT_CNI_DOCS"] != nil {
+  package.dependencies.append(.package(url: "https://github.com/swiftlang/swift-docc-plugin", from: "1.4.0"))
+}

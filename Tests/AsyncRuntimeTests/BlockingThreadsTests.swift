@@ -53,8 +53,8 @@ import Testing
     #expect(try await threads.run { 42 } == 42)
   }
 
-  @Test(.requiresRoot) func threadsAreInTheNamespaceOfTheirMaker() throws {
-    try inNewNetworkNamespace {
+  @Test(.requiresRoot) func threadsAreInTheNamespaceOfTheirMaker() async throws {
+    try await inNewNetworkNamespace {
       let own = namespace()
       let threads = BlockingThreads(maximum: 8)
       let all = Barrier(8)

@@ -60,7 +60,7 @@ import Tracing
 
   @Test func failuresAreMarked() async throws {
     let list = try fixture.list("inner", "refuser")
-    await withTracer(tracer) {
+    _ = await withTracer(tracer) {
       await #expect(throws: RuntimeError.self) { try await fixture.runtime().add(list, c1) }
     }
     let spans = tracer.ended.withLock { $0 }

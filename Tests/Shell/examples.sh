@@ -52,5 +52,28 @@ expect "alone it fails" not call ADD ""
 expect "and says why" says "prevResult"
 expect "called by hand it explains itself" explains_itself
 
+# A program that gives containers networks: a client by product only, on a host of its own.
+options=(--package-path Examples/ContainerNetworkingExample --scratch-path "$PWD/.build/examples" -j "$JOBS")
+logged() { "$@" >"$directory/output" 2>&1 || { cat "$directory/output" && return 1; }; }
+# shellcheck disable=SC2086
+expect "the container manager builds" logged $SWIFT build "${options[@]}"
+network=$($SWIFT build "${options[@]}" --show-bin-path)/container-network
+mkdir -p "$directory/net.d"
+cat >"$directory/net.d/10-podnet.conflist" <<END
+{"cniVersion":"1.1.0","name":"podnet","plugins":[{"type":"bridge","bridge":"cni0","isGateway":true,
+ "ipam":{"type":"host-local","ranges":[[{"subnet":"10.88.0.0/16"}]],"routes":[{"dst":"0.0.0.0/0"}]}},
+ {"type":"portmap","capabilities":{"portMappings":true}}]}
+END
+on_a_host() {
+  # shellcheck disable=SC2016
+  unshare -mn sh -ec 'mount --make-rprivate /; for d in /run /var/lib; do mount -t tmpfs t $d; done
+    ip netns add example-ns-1; "$@"; ip -n example-ns-1 -o link | grep -v ": lo:" && exit 1
+    ls -A /var/lib/cni/results | grep . && exit 1; ip -o link | grep veth && exit 1; exit 0' \
+    sh "$network" /run/netns/example-ns-1 "$directory/net.d" "$directory/nothing"
+}
+expect "it gives a container its networks, and takes them off" logged on_a_host
+expect "the container had an address" says "the address of eth0 is 10.88.0.2/16"
+expect "and has none any more" says "removed"
+
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

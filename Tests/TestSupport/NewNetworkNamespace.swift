@@ -23,6 +23,15 @@ public func inNewNetworkNamespace<R>(_ body: () throws -> R) throws -> R {
   }
 }
 
+/// The same for asynchronous tests, which may not block the thread they run on: `body` runs on another one, and there
+/// ``waitFor(_:)`` runs what is asynchronous.
+public func inNewNetworkNamespace<R: Sendable>(_ body: @escaping @Sendable () throws -> R) async throws -> R {
+  try await awaitOnNewThread {
+    try becomeHost()
+    return try body()
+  }
+}
+
 /// The call that failed while a test's surroundings were set up.
 public struct SetupError: Error, CustomStringConvertible {
   let operation: String

@@ -26,6 +26,17 @@ public func concurrently<R>(_ count: Int, _ body: (Int) throws -> R) throws -> [
   }
 }
 
+/// Runs `body` on a thread of its own, as ``onNewThread(_:)`` does, and blocks no thread meanwhile. For tests that wait for
+/// asynchronous code (``waitFor(_:)``): tests that block are run by the few threads that this code needs.
+public func awaitOnNewThread<R: Sendable>(_ body: @escaping @Sendable () throws -> R) async throws -> R {
+  let executor = OneJobExecutor()
+  let task = Task(executorPreference: executor) { try body() }
+  let thread = executor.start()
+  let result = await task.result
+  pthread_join(thread, nil)
+  return try result.get()
+}
+
 /// Written by one thread, read by another that has waited for its end.
 private final class Outcome<R>: @unchecked Sendable {
   var result: Result<R, any Error>?
@@ -60,8 +71,8 @@ private final class OneJobExecutor: TaskExecutor, @unchecked Sendable {
   }
 }
 
-/// Runs asynchronous code from a thread that may be blocked (inside ``inNewNetworkNamespace(_:)``, say), and gives what it
-/// gives. The code itself runs on the threads of Swift's concurrency, in the machine's own namespaces.
+/// Runs asynchronous code from a thread that may be blocked (inside ``awaitOnNewThread(_:)``, say, but not in a test that is
+/// synchronous itself), and gives what it gives. The code itself runs on the threads of Swift's concurrency, in the machine's own namespaces.
 public func waitFor<R: Sendable>(_ body: @escaping @Sendable () async throws -> R) throws -> R {
   let outcome = Outcome<R>()
   let done = UnsafeMutablePointer<sem_t>.allocate(capacity: 1)

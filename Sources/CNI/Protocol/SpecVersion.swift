@@ -62,7 +62,7 @@ extension SpecVersion: CustomStringConvertible {
 }
 
 extension SpecVersion {
-  /// The highest of these versions, as texts, that is one of ``allCases``; `nil` if none is.
+  /// The highest of these versions, as texts, that is one of `allCases`; `nil` if none is.
   public static func highest(of texts: some Sequence<String>) -> SpecVersion? {
     texts.lazy.compactMap { SpecVersion(rawValue: $0) }.max()
   }

@@ -17,7 +17,7 @@ extension DHCPv4Options {
   /// The routes that count (RFC 3442): those of option 121, or else of 249, which replace all others; or else those of
   /// option 33 and behind them the default route by the first router of option 3.
   ///
-  /// What cannot be read is left out, of more than ``mostRoutes`` the end as well, and a classless option without a single route is as good as absent.
+  /// What cannot be read is left out, of more than `mostRoutes` the end as well, and a classless option without a single route is as good as absent.
   public var routes: [Route] { Array(allRoutes.prefix(Self.mostRoutes)) }
 
   /// How many routes of a server are believed.

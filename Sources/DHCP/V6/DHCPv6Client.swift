@@ -4,7 +4,7 @@ public import NetworkAddresses
 /// neither itself (RFC 8415, section 18.2).
 ///
 /// Times are durations since a moment that the caller chooses, on a clock that does not go back. The caller
-/// - calls ``start(at:)`` or, with a lease from before, ``resume(_:at:verifying:)``,
+/// - calls ``start(at:wishing:)`` or, with a lease from before, ``resume(_:at:verifying:)``,
 /// - gives it each message that arrives (``receive(_:at:)``), and calls ``advance(to:)`` at ``nextDeadline``,
 /// - does, after each of these, what the actions say.
 ///

@@ -25,7 +25,7 @@ public struct RouteSocket: ~Copyable, Sendable {
     return replies
   }
 
-  /// As ``perform(_:)``, for who wants to know of each request what came of it.
+  /// As ``perform(_:)->[RouteReply]``, for who wants to know of each request what came of it.
   ///
   /// - Throws: only what kept all of them from being carried out.
   public mutating func results(

@@ -1,0 +1,88 @@
+import ContainerNetworking
+import Glibc
+import ReferencePlugins
+import TestSupport
+import Testing
+
+/// Hundreds of containers at once, and managers that are killed.
+@Suite(.requiresRoot, .serialized) struct ManyContainersTests {
+  /// 300 at once on two networks: no error, nothing left.
+  @Test func threeHundredAtOnce() async throws {
+    var lines: [String] = []
+    for asProcesses in [false, true] {
+      lines += try await Host.run { host in
+        host.configureTwoNetworks()
+        if asProcesses { try host.fixture.install("bridge", "host-local", "portmap", "ptp") }
+        let names = (0..<300).map { "c\($0)" }
+        try host.makeContainers(names)
+        let networking = try host.networking(embedded: asProcesses ? .none : ReferencePlugins.all)
+        let (up, down) = try waitFor {
+          try await networking.load(.allConfigurations)
+          let addresses = try await withThrowingTaskGroup(of: [String].self) { group in
+            let start = ContinuousClock.now
+            for name in names {
+              group.addTask {
+                let result = try await networking.setUp(name, namespace: "/run/netns/\(name)")
+                return ["eth0", "eth1"].flatMap { result.interfaces[$0]?.addresses.map(\.description) ?? [] }
+              }
+            }
+            let all = try await group.reduce(into: []) { $0 += $1 }
+            return (all, ContinuousClock.now - start)
+          }
+          #expect(addresses.0.count == 600)
+          #expect(Set(addresses.0).count == 600)
+          let start = ContinuousClock.now
+          try await withThrowingTaskGroup(of: Void.self) { group in
+            for name in names { group.addTask { try await networking.remove(name) } }
+            try await group.waitForAll()
+          }
+          return (addresses.1, ContinuousClock.now - start)
+        }
+        #expect(try host.leftovers(names) == [])
+        return [
+          "\(asProcesses ? "plugin processes" : "in this process"): per container set up in \(up / names.count), "
+            + "removed in \(down / names.count)"
+        ]
+      }
+    }
+    print("300 containers on two networks at once\n  " + lines.joined(separator: "\n  "))
+  }
+
+  /// Killed at any moment; a new manager removes everything from the cache, which is all that it knows.
+  @Test(arguments: [false, true]) func killedAtAnyMoment(asProcesses: Bool) async throws {
+    let manager = try #require(
+      builtExecutable.map { $0.dropLast("cni".count) + "ContainerManager" }, "ContainerManager is not built")
+    try await Host.run { host in
+      host.configureTwoNetworks()
+      if asProcesses { try host.fixture.install("bridge", "host-local", "portmap", "ptp") }
+      let names = (0..<4).map { "c\($0)" }
+      try host.makeContainers(names)
+      var interrupted = 0
+      for _ in 0..<25 {
+        let process = try ChildProcess(
+          [
+            String(manager), host.fixture.configurations, host.fixture.cache,
+            asProcesses ? host.fixture.plugins : "-",
+          ] + names)
+        try process.waitForOutput("ready", timeout: 60)
+        usleep(UInt32.random(in: 0..<(asProcesses ? 600_000 : 150_000)))
+        process.send(signal: 9)
+        #expect(try process.wait().exitStatus == -9)
+        // Plugins that it had started finish what they are about.
+        try shell(
+          "for i in $(seq 1000); do pgrep -f '^\(host.fixture.plugins)/' >/dev/null || exit 0; sleep 0.01; done; exit 1"
+        )
+
+        let successor = try host.networking(embedded: asProcesses ? .none : ReferencePlugins.all)
+        try waitFor {
+          let known = Set(try await successor.attachments().map(\.parameters.containerID))
+          for id in known { try await successor.remove(id) }
+        }
+        let left = try host.leftovers(names)
+        #expect(left == [])
+        interrupted += 1
+      }
+      #expect(interrupted == 25)
+    }
+  }
+}
