@@ -26,6 +26,7 @@ let package = Package(
     .library(name: "CNIPluginKit", targets: ["CNIPluginKit"]),
     .library(name: "CNIRuntime", targets: ["CNIRuntime"]),
     .library(name: "ContainerNetworking", targets: ["ContainerNetworking"]),
+    .library(name: "PodNetworking", targets: ["PodNetworking"]),
     .library(name: "ReferencePlugins", targets: ["ReferencePlugins"]),
     .executable(name: "cni", targets: ["cni"]),
   ],
@@ -81,11 +82,17 @@ let package = Package(
         "NetworkAddresses",
         .product(name: "Logging", package: "swift-log"),
       ], swiftSettings: strict),
+    .target(
+      name: "PodNetworking",
+      dependencies: [
+        "AsyncRuntime", "CNIRuntime", "CNIExecution", "CNI", "LinuxNetworking", "Netlink", "NetworkAddresses",
+        .product(name: "Logging", package: "swift-log"),
+      ], swiftSettings: strict),
     .executableTarget(
       name: "cni",
       dependencies: [
-        "ReferencePlugins", "CNIRuntime", "CNIPluginKit", "CNIExecution", "CNI", "LinuxNetworking",
-        "Netlink", "NetworkAddresses", "CLinux", system,
+        "PodNetworking", "ReferencePlugins", "CNIRuntime", "CNIPluginKit", "CNIExecution", "CNI",
+        "LinuxNetworking", "Netlink", "NetworkAddresses", "CLinux", system,
       ], swiftSettings: strict),
     .testTarget(name: "NetworkAddressesTests", dependencies: ["NetworkAddresses"]),
     .testTarget(
@@ -131,6 +138,16 @@ let package = Package(
     .executableTarget(
       name: "ContainerManager", dependencies: ["ContainerNetworking", "ReferencePlugins"],
       path: "Tests/ContainerManager"),
+    .testTarget(
+      name: "PodNetworkingTests",
+      dependencies: [
+        "PodNetworking", "ReferencePlugins", "CNIRuntime", "CNIExecution", "CNI", "LinuxNetworking",
+        "Netlink",
+        "NetworkAddresses", "TestSupport",
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "MetricsTestKit", package: "swift-metrics"),
+        .product(name: "InMemoryTracing", package: "swift-distributed-tracing"),
+      ]),
     .target(name: "TestSupport", dependencies: ["CLinux"], path: "Tests/TestSupport"),
   ],
   swiftLanguageModes: [.v6]

@@ -1,3 +1,4 @@
+import CLinux
 import CNI
 import LinuxNetworking
 import SystemPackage
@@ -108,11 +109,15 @@ public struct ResultCache: Sendable, Hashable {
     do throws(FileError) { names = try StateFile.names(in: resultsDirectory) } catch {
       return ([], [CacheProblem(file: resultsDirectory, reason: "\(error)")])
     }
+    if let containerID {
+      // Bytes: there may be thousands of names, and this is done for each container.
+      let wanted = Array("-\(containerID)-".utf8)
+      names = names.filter { Self.contains($0, wanted) }
+    }
     names.sort()
     var entries: [CacheEntry] = []
     var problems: [CacheProblem] = []
     for name in names {
-      if let containerID, !name.contains("-\(containerID)-") { continue }
       switch read("\(resultsDirectory)/\(name)") {
       case .absent, .bareResult, .foreign: break
       case .unusable(let problem): problems.append(problem)
@@ -129,5 +134,10 @@ public struct ResultCache: Sendable, Hashable {
       }
     }
     return (entries, problems)
+  }
+
+  private static func contains(_ name: String, _ bytes: [UInt8]) -> Bool {
+    var name = name
+    return name.withUTF8 { clinux_memmem($0.baseAddress, $0.count, bytes, bytes.count) != nil }
   }
 }

@@ -26,11 +26,12 @@ enum CNITool {
   static let cache = Arguments.Option(
     "--cache-dir", value: "DIR", help: "where results are remembered (default: /var/lib/cni)")
 
-  static let subcommands: [Subcommand] = [
-    AttachmentCommands.add, AttachmentCommands.delete, AttachmentCommands.check,
-    NetworkCommands.collectGarbage,
-    NetworkCommands.status, ListCommand.list, RunCommand.run, VersionCommand.version,
-  ]
+  static let subcommands: [Subcommand] =
+    [
+      AttachmentCommands.add, AttachmentCommands.delete, AttachmentCommands.check,
+      NetworkCommands.collectGarbage,
+      NetworkCommands.status, ListCommand.list, RunCommand.run, VersionCommand.version,
+    ] + PodCommands.all
 
   /// Runs the command line.
   ///
@@ -38,8 +39,8 @@ enum CNITool {
   ///   its command.
   static func run(_ words: [String]) -> Int32 {
     guard let name = words.first, !["help", "--help", "-h"].contains(name) else {
-      if words.count > 1, let topic = find(words[1]) {
-        Terminal.print(help(topic))
+      if let topic = find(words.dropFirst()) {
+        Terminal.print(help(topic.subcommand))
       } else {
         Terminal.print(overview)
       }
@@ -50,12 +51,14 @@ enum CNITool {
       return 0
     }
     if name == BenchCommand.name { return BenchCommand.run(Array(words.dropFirst())) }
-    guard let subcommand = find(name) else {
-      Terminal.complain("cnitool: there is no command \(name)\n\n\(overview)")
+    guard let (subcommand, rest) = find(words[...]) else {
+      // One of two words of which the second is missing, or a wrong one.
+      let isGroup = subcommands.contains { $0.name.hasPrefix("\(name) ") }
+      let given = words.prefix(isGroup ? 2 : 1).joined(separator: " ")
+      Terminal.complain("cnitool: there is no command \(given)\n\n\(overview)")
       return 2
     }
     do {
-      let rest = Array(words.dropFirst())
       if rest.prefix(while: { $0 != "--" }).contains(where: { $0 == "--help" || $0 == "-h" }) {
         Terminal.print(help(subcommand))
         return 0
@@ -69,7 +72,7 @@ enum CNITool {
       }
       return try subcommand.run(arguments)
     } catch let error as UsageError {
-      Terminal.complain("cnitool \(name): \(error.message)\n\nUsage: cnitool \(subcommand.usage)")
+      Terminal.complain("cnitool \(subcommand.name): \(error.message)\n\nUsage: cnitool \(subcommand.usage)")
       return 2
     } catch {
       Terminal.complain("cnitool: \(error)")
@@ -77,7 +80,16 @@ enum CNITool {
     }
   }
 
-  private static func find(_ name: String) -> Subcommand? { subcommands.first { $0.name == name } }
+  /// The command that words begin with, and what follows it.
+  private static func find(_ words: ArraySlice<String>) -> (subcommand: Subcommand, rest: [String])? {
+    for count in [2, 1] where words.count >= count {
+      let name = words.prefix(count).joined(separator: " ")
+      if let found = subcommands.first(where: { $0.name == name }) {
+        return (found, Array(words.dropFirst(count)))
+      }
+    }
+    return nil
+  }
 
   private static var overview: String {
     let width = subcommands.map(\.usage.count).max() ?? 0
@@ -128,6 +140,16 @@ enum Terminal {
     print(String(decoding: json.serialized(pretty: true), as: UTF8.self))
   }
   static func complain(_ text: String) { write(text, to: STDERR_FILENO) }
+
+  /// Columns of equal width, two spaces between them; the first row is the heading.
+  static func table(_ rows: [[String]]) -> [String] {
+    let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
+    return rows.map { row in
+      row.enumerated().map { column, cell in
+        column == row.count - 1 ? cell : cell + String(repeating: " ", count: widths[column] - cell.count + 2)
+      }.joined()
+    }
+  }
 
   private static func write(_ text: String, to descriptor: Int32) {
     var bytes = Array(text.utf8)[...]

@@ -103,7 +103,7 @@ enum ListCommand {
         network.loaded.file,
       ])
     }
-    if !networks.isEmpty { lines += table(rows) }
+    if !networks.isEmpty { lines += Terminal.table(rows) }
     if !problems.isEmpty {
       lines.append("")
       lines.append(problems.count == 1 ? "1 problem:" : "\(problems.count) problems:")
@@ -116,15 +116,6 @@ enum ListCommand {
       lines += warnings.map { "  \($0)" }
     }
     return lines.joined(separator: "\n")
-  }
-
-  private static func table(_ rows: [[String]]) -> [String] {
-    let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
-    return rows.map { row in
-      row.enumerated().map { column, cell in
-        column == row.count - 1 ? cell : cell + String(repeating: " ", count: widths[column] - cell.count + 2)
-      }.joined()
-    }
   }
 
   private static func json(_ networks: [Network], _ problems: [ConfigurationProblem]) -> JSONValue {

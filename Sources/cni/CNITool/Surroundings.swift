@@ -42,28 +42,29 @@ struct Surroundings {
   /// The parameters of an attachment of the container in the namespace at `path`.
   func parameters(_ arguments: Arguments, namespace path: String) throws -> AttachmentParameters {
     let path = Self.absolute(path)
-    let capabilities: JSONObject
-    if let text = Self.variable("CAP_ARGS") {
-      let json: JSONValue
-      do {
-        json = try JSONValue.parse(text)
-      } catch {
-        throw CNIError(.invalidEnvironment, "CAP_ARGS is not JSON: \(error)")
-      }
-      guard let object = json.object else {
-        throw CNIError(
-          .invalidEnvironment, "CAP_ARGS is not a JSON object, such as {\"mac\":\"02:00:5e:10:00:01\"}")
-      }
-      capabilities = object
-    } else {
-      capabilities = JSONObject()
-    }
     return AttachmentParameters(
       containerID: arguments["--container-id"] ?? Self.containerID(path),
       namespace: path,
       interfaceName: arguments["--ifname"] ?? Self.variable("CNI_IFNAME") ?? "eth0",
-      arguments: try CNIArguments(parsing: Self.variable("CNI_ARGS") ?? ""), capabilityArguments: capabilities
+      arguments: try CNIArguments(parsing: Self.variable("CNI_ARGS") ?? ""),
+      capabilityArguments: try Self.capabilities()
     )
+  }
+
+  /// `CAP_ARGS`.
+  static func capabilities() throws -> JSONObject {
+    guard let text = variable("CAP_ARGS") else { return JSONObject() }
+    let json: JSONValue
+    do {
+      json = try JSONValue.parse(text)
+    } catch {
+      throw CNIError(.invalidEnvironment, "CAP_ARGS is not JSON: \(error)")
+    }
+    guard let object = json.object else {
+      throw CNIError(
+        .invalidEnvironment, "CAP_ARGS is not a JSON object, such as {\"mac\":\"02:00:5e:10:00:01\"}")
+    }
+    return object
   }
 
   /// The ID that the Go cnitool gives a container too: what one attached, the other can detach.

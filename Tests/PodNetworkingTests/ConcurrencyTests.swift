@@ -1,0 +1,247 @@
+import CNI
+import CNIExecution
+import CNIRuntime
+import Glibc
+import PodNetworking
+import ReferencePlugins
+import Synchronization
+import TestSupport
+import Testing
+
+/// Who is inside plugins at the same time, and in which order they came.
+private final class Meeting: Sendable {
+  private struct State {
+    var inside: [String: Int] = [:]
+    var most: [String: Int] = [:]
+    var mostAtOnce = 0
+    var events: [String] = []
+    var isOpen = false
+  }
+  private let state = Mutex(State())
+
+  /// Calls that have come in.
+  var events: [String] { state.withLock { $0.events } }
+  /// The most calls at a time about one container.
+  var most: Int { state.withLock { $0.most.values.max() ?? 0 } }
+  /// The most calls at a time at all.
+  var mostAtOnce: Int { state.withLock { $0.mostAtOnce } }
+  /// Lets those who are inside go, and all who come.
+  func open() { state.withLock { $0.isOpen = true } }
+
+  /// A plugin that keeps ADD inside until the meeting is open, or until `count` are inside.
+  func plugin(until count: Int = .max) -> EmbeddedPlugins {
+    EmbeddedPlugins([
+      EmbeddedPlugin(type: "meet") { [self] request, environment in
+        if request.command == .version {
+          return PluginReply(standardOutput: VersionInfo().encode().serialized())
+        }
+        let key = request.containerID
+        state.withLock { state in
+          state.events.append("\(request.command.rawValue) \(key)")
+          state.inside[key, default: 0] += 1
+          state.most[key] = max(state.most[key] ?? 0, state.inside[key]!)
+          let all = state.inside.values.reduce(0, +)
+          state.mostAtOnce = max(state.mostAtOnce, all)
+          if all >= count { state.isOpen = true }
+        }
+        if request.command == .add {
+          for _ in 0..<2000 {
+            let isOver = state.withLock { $0.isOpen } || environment.limits.cancellation?.isCancelled == true
+            if isOver { break }
+            usleep(5000)
+          }
+        } else {
+          usleep(2000)
+        }
+        state.withLock { $0.inside[key]! -= 1 }
+        guard request.command == .add else { return PluginReply() }
+        return PluginReply(
+          standardOutput: Array(#"{"cniVersion":"1.1.0","ips":[{"address":"10.0.0.1/24"}]}"#.utf8))
+      }
+    ])
+  }
+}
+
+@Suite("Pods at the same time", .requiresRoot)
+struct ConcurrencyTests {
+  private let network = #"{"cniVersion":"1.1.0","name":"a","plugins":[{"type":"meet"}]}"#
+
+  private func wait(_ condition: () -> Bool) {
+    for _ in 0..<2000 where !condition() { usleep(5000) }
+    #expect(condition())
+  }
+
+  @Test func podsAreWorkedOnInParallel() throws {
+    try PodHost.run { host in
+      let meeting = Meeting()
+      try host.put(network, "a.conflist")
+      let networking = host.networking { $0.embedded = meeting.plugin(until: 8) }
+      let pods = try (0..<8).map { try host.makePod("p\($0)") }
+      // None ends before all have begun.
+      try waitFor {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+          for pod in pods { group.addTask { _ = try await networking.setUp(pod) } }
+          try await group.waitForAll()
+        }
+      }
+      #expect(meeting.mostAtOnce == 8)
+    }
+  }
+
+  @Test func onePodIsWorkedOnOnceAtATime() throws {
+    try PodHost.run { host in
+      let meeting = Meeting()
+      try host.put(network, "a.conflist")
+      let networking = host.networking { $0.embedded = meeting.plugin() }
+      let pod = try host.makePod()
+      // A sandbox that replaces the other one: of the same pod, by another ID.
+      var next = pod
+      next.id = "id-of-next"
+      let tasks = [
+        Task { _ = try await networking.setUp(pod) }
+      ]
+      wait { meeting.events.count == 1 }
+      let later = [pod, next].map { pod in
+        Task {
+          for _ in 0..<5 {
+            _ = try await networking.setUp(pod)
+            _ = try await networking.status(of: pod)
+            try await networking.tearDown(pod)
+          }
+        }
+      }
+      usleep(50_000)
+      #expect(meeting.events == ["ADD id-of-web"])
+      meeting.open()
+      try waitFor { for task in tasks + later { try await task.value } }
+      #expect(meeting.mostAtOnce == 1 && meeting.events.count == 31)
+    }
+  }
+
+  @Test func garbageCollectionExcludesAllPods() throws {
+    try PodHost.run { host in
+      let meeting = Meeting()
+      try host.put(network, "a.conflist")
+      let networking = host.networking { $0.embedded = meeting.plugin() }
+      let pods = try (0..<3).map { try host.makePod("p\($0)") }
+      let first = Task { _ = try await networking.setUp(pods[0]) }
+      wait { meeting.events.count == 1 }
+      let garbage = Task { try await networking.collectGarbage(keeping: pods) }
+      usleep(50_000)
+      // Behind it in the queue, though about another pod.
+      let second = Task { _ = try await networking.setUp(pods[1]) }
+      usleep(50_000)
+      #expect(meeting.events == ["ADD id-of-p0"])
+      meeting.open()
+      try waitFor { for task in [first, garbage, second] { try await task.value } }
+      #expect(meeting.events == ["ADD id-of-p0", "GC ", "ADD id-of-p1"])
+      #expect(meeting.mostAtOnce == 1)
+    }
+  }
+
+  @Test func whoWaitsCanGiveUp() throws {
+    try PodHost.run { host in
+      let meeting = Meeting()
+      try host.put(network, "a.conflist")
+      let networking = host.networking { $0.embedded = meeting.plugin() }
+      let pod = try host.makePod()
+      let first = Task { _ = try await networking.setUp(pod) }
+      wait { meeting.events.count == 1 }
+      #expect(
+        try podError { try await networking.tearDown(pod, within: .milliseconds(30)) }.kind == .timedOut)
+      let error = try podError {
+        let waiting = Task { try await networking.collectGarbage(keeping: []) }
+        try await Task.sleep(for: .milliseconds(20))
+        waiting.cancel()
+        try await waiting.value
+      }
+      #expect(error.kind == .cancelled)
+      meeting.open()
+      try waitFor { try await first.value }
+      #expect(meeting.events == ["ADD id-of-web"])
+    }
+  }
+
+  @Test func shutDownWaitsForWhatRuns() throws {
+    try PodHost.run { host in
+      let meeting = Meeting()
+      try host.put(network, "a.conflist")
+      let networking = host.networking { $0.embedded = meeting.plugin() }
+      let pod = try host.makePod()
+      let first = Task { _ = try await networking.setUp(pod) }
+      wait { meeting.events.count == 1 }
+      let flag = Flag()
+      let end = Task {
+        await networking.shutDown()
+        flag.set()
+      }
+      usleep(100_000)
+      #expect(!flag.isSet)
+      #expect(try podError { try await networking.readiness() }.kind == .shutDown)
+      meeting.open()
+      try waitFor {
+        try await first.value
+        await end.value
+      }
+      for body: @Sendable () async throws -> Void in [
+        { _ = try await networking.setUp(pod) }, { try await networking.tearDown(pod) },
+        { try await networking.collectGarbage(keeping: []) },
+      ] { #expect(try podError(body).kind == .shutDown) }
+      try waitFor {
+        await networking.shutDown()
+        for await _ in networking.configurationChanges {}
+      }
+      // What is attached stays.
+      #expect(host.remembered.count == 1)
+    }
+  }
+
+  private final class Flag: Sendable {
+    private let value = Atomic<Bool>(false)
+    var isSet: Bool { value.load(ordering: .sequentiallyConsistent) }
+    func set() { value.store(true, ordering: .sequentiallyConsistent) }
+  }
+
+  // MARK: - The configuration directory
+
+  @Test func configurationsAreWatched() throws {
+    try PodHost.run { host in
+      let networking = host.networking()
+      let seen = Task {
+        var names: [String] = []
+        for await change in networking.configurationChanges {
+          names +=
+            change.added.map { "+\($0)" } + change.changed.map { "*\($0)" } + change.removed.map { "-\($0)" }
+          if change.removed == ["a"] { break }
+        }
+        return names
+      }
+      func expect(_ names: [String]) {
+        for _ in 0..<200 where networking.configurations.contents.networks.map(\.name) != names {
+          usleep(5000)
+        }
+        #expect(networking.configurations.contents.networks.map(\.name) == names)
+      }
+      try host.put(host.noop("a"), "10-a.conflist")
+      expect(["a"])
+      try shell("mv \(host.configurations) \(host.directory)/away; mkdir \(host.configurations)")
+      expect([])
+      #expect(try waitFor { await seen.value } == ["+a", "-a"])
+      try host.put(host.noop("b"), "10-b.conflist")
+      expect(["b"])
+      try waitFor { await networking.shutDown() }
+    }
+  }
+
+  @Test func orReadOnUse() throws {
+    try PodHost.run { host in
+      let networking = host.networking { $0.configurationMode = .onUse }
+      let pod = try host.makePod()
+      for name in ["a", "b", "a"] {
+        try host.put(host.noop(name), "net.conflist")
+        #expect(try waitFor { try await networking.setUp(pod) }.map(\.network) == [name])
+        try waitFor { try await networking.tearDown(pod) }
+      }
+    }
+  }
+}
