@@ -3,7 +3,7 @@ import PackageDescription
 
 // Modules stand on floors; a module imports only modules on lower floors:
 //   5  cni
-//   4  ReferencePlugins, ContainerNetworking
+//   4  ReferencePlugins, ContainerNetworking, PodNetworking
 //   3½ AsyncRuntime, LoopbackPlugin
 //   3  CNIRuntime, CNIPluginKit
 //   2  CNIExecution, LinuxNetworking

@@ -71,8 +71,8 @@ struct ConcurrencyTests {
     #expect(condition())
   }
 
-  @Test func podsAreWorkedOnInParallel() throws {
-    try PodHost.run { host in
+  @Test func podsAreWorkedOnInParallel() async throws {
+    try await PodHost.run { host in
       let meeting = Meeting()
       try host.put(network, "a.conflist")
       let networking = host.networking { $0.embedded = meeting.plugin(until: 8) }
@@ -88,8 +88,8 @@ struct ConcurrencyTests {
     }
   }
 
-  @Test func onePodIsWorkedOnOnceAtATime() throws {
-    try PodHost.run { host in
+  @Test func onePodIsWorkedOnOnceAtATime() async throws {
+    try await PodHost.run { host in
       let meeting = Meeting()
       try host.put(network, "a.conflist")
       let networking = host.networking { $0.embedded = meeting.plugin() }
@@ -118,8 +118,8 @@ struct ConcurrencyTests {
     }
   }
 
-  @Test func garbageCollectionExcludesAllPods() throws {
-    try PodHost.run { host in
+  @Test func garbageCollectionExcludesAllPods() async throws {
+    try await PodHost.run { host in
       let meeting = Meeting()
       try host.put(network, "a.conflist")
       let networking = host.networking { $0.embedded = meeting.plugin() }
@@ -139,8 +139,8 @@ struct ConcurrencyTests {
     }
   }
 
-  @Test func whoWaitsCanGiveUp() throws {
-    try PodHost.run { host in
+  @Test func whoWaitsCanGiveUp() async throws {
+    try await PodHost.run { host in
       let meeting = Meeting()
       try host.put(network, "a.conflist")
       let networking = host.networking { $0.embedded = meeting.plugin() }
@@ -162,8 +162,8 @@ struct ConcurrencyTests {
     }
   }
 
-  @Test func shutDownWaitsForWhatRuns() throws {
-    try PodHost.run { host in
+  @Test func shutDownWaitsForWhatRuns() async throws {
+    try await PodHost.run { host in
       let meeting = Meeting()
       try host.put(network, "a.conflist")
       let networking = host.networking { $0.embedded = meeting.plugin() }
@@ -204,8 +204,8 @@ struct ConcurrencyTests {
 
   // MARK: - The configuration directory
 
-  @Test func configurationsAreWatched() throws {
-    try PodHost.run { host in
+  @Test func configurationsAreWatched() async throws {
+    try await PodHost.run { host in
       let networking = host.networking()
       let seen = Task {
         var names: [String] = []
@@ -233,8 +233,8 @@ struct ConcurrencyTests {
     }
   }
 
-  @Test func orReadOnUse() throws {
-    try PodHost.run { host in
+  @Test func orReadOnUse() async throws {
+    try await PodHost.run { host in
       let networking = host.networking { $0.configurationMode = .onUse }
       let pod = try host.makePod()
       for name in ["a", "b", "a"] {

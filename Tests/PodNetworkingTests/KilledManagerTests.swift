@@ -28,8 +28,8 @@ struct KilledManagerTests {
     try host.put(host.bridge("two", bridge: "br-two", subnet: "10.41.0.0/16"), "2.conflist")
   }
 
-  @Test func theNextOneRemovesEverything() throws {
-    try PodHost.run { host in
+  @Test func theNextOneRemovesEverything() async throws {
+    try await PodHost.run { host in
       try prepare(host)
       func setUp(_ number: Int) throws -> ChildProcess {
         try shell("ip netns add p\(number)")
@@ -86,8 +86,8 @@ struct KilledManagerTests {
 
   // MARK: - The command line
 
-  @Test func theCommandLine() throws {
-    try PodHost.run { host in
+  @Test func theCommandLine() async throws {
+    try await PodHost.run { host in
       try prepare(host)
       try shell("ip netns add web")
       let pod = ["default", "web", "id-of-web", "/run/netns/web"]

@@ -16,8 +16,8 @@ struct LifeCycleTests {
 
   // MARK: - Set-up
 
-  @Test func aFailedSetUpLeavesNothing() throws {
-    try PodHost.run { host in
+  @Test func aFailedSetUpLeavesNothing() async throws {
+    try await PodHost.run { host in
       try host.put(host.bridge("good", bridge: "br0", subnet: "10.30.0.0/24"), "1.conflist")
       try host.put(host.failing("bad"), "2.conflist")
       let networking = host.networking()
@@ -31,8 +31,8 @@ struct LifeCycleTests {
     }
   }
 
-  @Test func aSetUpThatFailsLeavesWhatAnEarlierOneMade() throws {
-    try PodHost.run { host in
+  @Test func aSetUpThatFailsLeavesWhatAnEarlierOneMade() async throws {
+    try await PodHost.run { host in
       try host.put(host.noop("a"), "a.conflist")
       try host.put(host.noop("b", keys: #""x":1,"#), "b.conflist")
       let networking = host.networking()
@@ -45,8 +45,8 @@ struct LifeCycleTests {
     }
   }
 
-  @Test(arguments: [true, false]) func aSetUpCanBeCalledOff(embedded: Bool) throws {
-    try PodHost.run { host in
+  @Test(arguments: [true, false]) func aSetUpCanBeCalledOff(embedded: Bool) async throws {
+    try await PodHost.run { host in
       if !embedded { try host.installPlugins(["noop", "bridge", "host-local"]) }
       try host.put(host.bridge("good", bridge: "br0", subnet: "10.30.0.0/24"), "1.conflist")
       try host.put(host.noop("slow", add: #""delay":60000,"#), "2.conflist")
@@ -72,8 +72,8 @@ struct LifeCycleTests {
 
   // MARK: - Tear-down
 
-  @Test func tearDownGoesByWhatIsRemembered() throws {
-    try PodHost.run { host in
+  @Test func tearDownGoesByWhatIsRemembered() async throws {
+    try await PodHost.run { host in
       try host.put(
         host.bridge(
           "a", bridge: "br0", subnet: "10.30.0.0/24", chained: #",{"type":"noop","record":"\#(host.record)"}"#
@@ -94,7 +94,8 @@ struct LifeCycleTests {
       #expect(commands(calls) == ["DEL eth0"] && calls[0]["stdin"]?.string?.contains("the new one") == false)
       // Once more: there is nothing remembered, and the default network is asked to be sure.
       try waitFor { [networking] in try await networking.tearDown(host.pod()) }
-      #expect(try commands(host.calls()) == ["DEL eth0"])
+      let again = try commands(host.calls())
+      #expect(again == ["DEL eth0"])
       removeTree(host.configurations)
       networking.configurations.reload()
       try waitFor { [networking] in try await networking.tearDown(host.pod()) }
@@ -105,8 +106,8 @@ struct LifeCycleTests {
     }
   }
 
-  @Test(arguments: ["/run/netns/web", ""]) func theNamespaceMayBeGone(path: String) throws {
-    try PodHost.run { host in
+  @Test(arguments: ["/run/netns/web", ""]) func theNamespaceMayBeGone(path: String) async throws {
+    try await PodHost.run { host in
       try host.put(
         host.bridge("a", bridge: "br0", subnet: "10.30.0.0/24", keys: #""ipMasq":true,"#), "a.conflist")
       let networking = host.networking()
@@ -123,8 +124,8 @@ struct LifeCycleTests {
     }
   }
 
-  @Test func oneNetworkOfSeveralCanBeLeft() throws {
-    try PodHost.run { host in
+  @Test func oneNetworkOfSeveralCanBeLeft() async throws {
+    try await PodHost.run { host in
       for name in ["a", "b"] { try host.put(host.noop(name), "\(name).conflist") }
       let networking = host.networking()
       let pod = try host.makePod("web", [NetworkSelection("a"), NetworkSelection("b")])
@@ -140,15 +141,16 @@ struct LifeCycleTests {
       }
       #expect(host.remembered == ["a-id-of-web-eth0"])
       // As CRI-O once left it.
-      let loopback = #"{"kind":"cniCacheV1","containerId":"id-of-web","ifName":"lo","networkName":"cni-loopback"}"#
+      let loopback =
+        #"{"kind":"cniCacheV1","containerId":"id-of-web","ifName":"lo","networkName":"cni-loopback"}"#
       try StateFile.write(Array(loopback.utf8), to: "\(host.cache)/results/cni-loopback-id-of-web-lo")
       try waitFor { try await networking.tearDown(host.pod()) }
       #expect(host.remembered.isEmpty)
     }
   }
 
-  @Test func aFailureStopsNoOther() throws {
-    try PodHost.run { host in
+  @Test func aFailureStopsNoOther() async throws {
+    try await PodHost.run { host in
       for name in ["a", "b", "c"] {
         let answers = name == "a" ? "" : #""DEL":{"error":{"code":50,"msg":"not yet \#(name)"}},"#
         try host.put(host.noop(name, answers: answers), "\(name).conflist")
@@ -160,13 +162,14 @@ struct LifeCycleTests {
       let error = try podError { try await networking.tearDown(pod) }
       #expect(error.failures.map(\.network) == ["c", "b"])
       #expect(error.description.contains("not yet b") && error.description.contains("not yet c"))
-      #expect(try commands(host.calls()) == ["DEL eth2", "DEL eth1", "DEL eth0"])
+      let ends = try commands(host.calls())
+      #expect(ends == ["DEL eth2", "DEL eth1", "DEL eth0"])
       #expect(host.remembered == ["b-id-of-web-eth1", "c-id-of-web-eth2"])
     }
   }
 
-  @Test func entriesThatNobodyCanReadAreInNobodysWay() throws {
-    try PodHost.run { host in
+  @Test func entriesThatNobodyCanReadAreInNobodysWay() async throws {
+    try await PodHost.run { host in
       for name in ["a", "b"] {
         try host.put(
           host.bridge(name, bridge: "br-\(name)", subnet: "10.3\(name == "a" ? 0 : 1).0.0/24"),
@@ -184,8 +187,8 @@ struct LifeCycleTests {
 
   // MARK: - Status
 
-  @Test func statusComesFromTheCheckAndWhatIsRemembered() throws {
-    try PodHost.run { host in
+  @Test func statusComesFromTheCheckAndWhatIsRemembered() async throws {
+    try await PodHost.run { host in
       try host.put(host.noop("a", version: "0.4.0"), "a.conflist")
       try host.put(host.noop("b", version: "0.3.1"), "b.conflist")
       let networking = host.networking()
@@ -194,7 +197,8 @@ struct LifeCycleTests {
       _ = try host.calls()
       #expect(try waitFor { try await networking.status(of: pod) } == attachments)
       // The version of the other one has no CHECK.
-      #expect(try commands(host.calls()) == ["CHECK eth0"])
+      let checks = try commands(host.calls())
+      #expect(checks == ["CHECK eth0"])
       // One who does not know the networks gets the same.
       #expect(try waitFor { try await networking.status(of: host.pod()) } == attachments)
       try shell("ip -n web link set lo down")
@@ -203,8 +207,8 @@ struct LifeCycleTests {
     }
   }
 
-  @Test func statusTellsWhatHasChanged() throws {
-    try PodHost.run { host in
+  @Test func statusTellsWhatHasChanged() async throws {
+    try await PodHost.run { host in
       try host.put(host.bridge("a", bridge: "br0", subnet: "10.30.0.0/24"), "a.conflist")
       let networking = host.networking()
       let pod = try host.makePod()
@@ -217,8 +221,8 @@ struct LifeCycleTests {
     }
   }
 
-  @Test func withoutMemoryStatusTellsWhatIsInTheNamespace() throws {
-    try PodHost.run { host in
+  @Test func withoutMemoryStatusTellsWhatIsInTheNamespace() async throws {
+    try await PodHost.run { host in
       try host.put(host.bridge("a", bridge: "br0", subnet: "10.30.0.0/24", version: "0.3.1"), "a.conflist")
       let networking = host.networking()
       let pod = try host.makePod()
@@ -236,8 +240,8 @@ struct LifeCycleTests {
     }
   }
 
-  @Test func readinessIsThatOfTheDefaultNetwork() throws {
-    try PodHost.run { host in
+  @Test func readinessIsThatOfTheDefaultNetwork() async throws {
+    try await PodHost.run { host in
       let networking = host.networking { $0.configurationMode = .onUse }
       #expect(try podError { try await networking.readiness() }.kind == .noDefaultNetwork)
       try host.put(host.noop("a"), "a.conflist")
@@ -252,8 +256,8 @@ struct LifeCycleTests {
 
   // MARK: - Garbage
 
-  @Test func garbageIsWhatBelongsToNoPod() throws {
-    try PodHost.run { host in
+  @Test func garbageIsWhatBelongsToNoPod() async throws {
+    try await PodHost.run { host in
       for (index, name) in ["a", "b", "gone"].enumerated() {
         try host.put(
           host.bridge(name, bridge: "br-\(name)", subnet: "10.3\(index).0.0/24"), "\(name).conflist")

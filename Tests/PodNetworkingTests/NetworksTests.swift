@@ -9,8 +9,8 @@ import Testing
 
 @Suite("The networks of a pod", .requiresRoot)
 struct NetworksTests {
-  @Test func theDefaultNetworkIsTheFirstFile() throws {
-    try PodHost.run { host in
+  @Test func theDefaultNetworkIsTheFirstFile() async throws {
+    try await PodHost.run { host in
       try host.put(host.noop("b"), "20-b.conflist")
       let networking = host.networking()
       let pod = try host.makePod()
@@ -31,8 +31,8 @@ struct NetworksTests {
     }
   }
 
-  @Test func theDefaultNetworkHasTheChosenName() throws {
-    try PodHost.run { host in
+  @Test func theDefaultNetworkHasTheChosenName() async throws {
+    try await PodHost.run { host in
       try host.put(host.noop("a"), "10-a.conflist")
       let networking = host.networking { $0.defaultNetwork = "b" }
       let pod = try host.makePod()
@@ -48,8 +48,8 @@ struct NetworksTests {
     }
   }
 
-  @Test func withoutAnyConfiguration() throws {
-    try PodHost.run { host in
+  @Test func withoutAnyConfiguration() async throws {
+    try await PodHost.run { host in
       rmdir(host.configurations)
       let networking = host.networking()
       let pod = try host.makePod()
@@ -64,8 +64,8 @@ struct NetworksTests {
     }
   }
 
-  @Test func interfacesHaveTheNamesAskedForOrFreeOnes() throws {
-    try PodHost.run { host in
+  @Test func interfacesHaveTheNamesAskedForOrFreeOnes() async throws {
+    try await PodHost.run { host in
       for name in ["a", "b", "c", "d"] { try host.put(host.noop(name), "\(name).conflist") }
       let networking = host.networking()
       let pod = try host.makePod(
@@ -88,8 +88,8 @@ struct NetworksTests {
     }
   }
 
-  @Test func whatMakesNoSenseIsRefusedBeforeAnythingIsDone() throws {
-    try PodHost.run { host in
+  @Test func whatMakesNoSenseIsRefusedBeforeAnythingIsDone() async throws {
+    try await PodHost.run { host in
       for name in ["a", "b"] { try host.put(host.noop(name), "\(name).conflist") }
       let networking = host.networking()
       func refused(_ pod: Pod) throws -> String {
@@ -120,8 +120,8 @@ struct NetworksTests {
     }
   }
 
-  @Test func eachNetworkHasItsOwnConfiguration() throws {
-    try PodHost.run { host in
+  @Test func eachNetworkHasItsOwnConfiguration() async throws {
+    try await PodHost.run { host in
       let all = [
         "mac", "portMappings", "bandwidth", "ipRanges", "cgroupPath", "io.kubernetes.cri.pod-annotations",
         "aliases",
@@ -138,9 +138,9 @@ struct NetworksTests {
             "a", ipAddress: IPAddress("10.1.2.77"), macAddress: MACAddress("02:00:00:00:00:77"),
             aliases: ["www", "web"],
             capabilities: [
-              .portMappings([PortMapping(hostPort: 8080, containerPort: 80)]),
-              .bandwidth(BandwidthLimits(ingress: .init(rate: 1000, burst: 2000))),
-              .ipRanges([[AddressRange(subnet: IPPrefix("10.1.2.0/24")!)]]), .cgroupPath("/pods/web"),
+              .portMappings([.init(hostPort: 8080, containerPort: 80)]),
+              .bandwidth(.init(ingress: .init(rate: 1000, burst: 2000))),
+              .ipRanges([[.init(subnet: IPPrefix("10.1.2.0/24")!)]]), .cgroupPath("/pods/web"),
               .podAnnotations(["key": "value"]),
             ]),
           NetworkSelection("b", aliases: ["other"]),
@@ -181,8 +181,8 @@ struct NetworksTests {
     }
   }
 
-  @Test func aBridgeGivesWhatIsAskedFor() throws {
-    try PodHost.run { host in
+  @Test func aBridgeGivesWhatIsAskedFor() async throws {
+    try await PodHost.run { host in
       try host.put(
         host.bridge("one", bridge: "br-one", subnet: "10.30.0.0/24", keys: #""capabilities":{"mac":true},"#),
         "1.conflist")

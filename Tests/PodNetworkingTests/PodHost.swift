@@ -18,13 +18,15 @@ struct PodHost {
   var record: String { "\(directory)/calls" }
 
   /// Runs `body` on a host of its own.
-  static func run<R>(_ body: (PodHost) throws -> R) throws -> R {
-    try inNewNetworkNamespace {
-      try withTemporaryDirectory { directory in
-        let host = PodHost(directory: directory)
-        for path in [host.configurations, host.plugins] { mkdir(path, 0o755) }
-        try shell("ip link set lo up")
-        return try body(host)
+  static func run<R: Sendable>(_ body: @escaping @Sendable (PodHost) throws -> R) async throws -> R {
+    try await awaitOnNewThread {
+      try inNewNetworkNamespace {
+        try withTemporaryDirectory { directory in
+          let host = PodHost(directory: directory)
+          for path in [host.configurations, host.plugins] { mkdir(path, 0o755) }
+          try shell("ip link set lo up")
+          return try body(host)
+        }
       }
     }
   }

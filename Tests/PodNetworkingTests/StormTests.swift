@@ -13,8 +13,8 @@ struct StormTests {
   }
 
   /// Sets `count` pods up and tears them down, all at the same time, on two networks.
-  private func storm(_ count: Int, throughProcesses: Bool) throws {
-    try PodHost.run { host in
+  private func storm(_ count: Int, throughProcesses: Bool) async throws {
+    try await PodHost.run { host in
       if throughProcesses { try host.installPlugins(["bridge", "host-local"]) }
       try host.put(
         host.bridge(
@@ -65,8 +65,8 @@ struct StormTests {
     }
   }
 
-  @Test func inProcess() throws { try storm(300, throughProcesses: false) }
+  @Test func inProcess() async throws { try await storm(300, throughProcesses: false) }
 
   @Test(.enabled(if: builtExecutable != nil, "the executable is not built"))
-  func throughProcesses() throws { try storm(300, throughProcesses: true) }
+  func throughProcesses() async throws { try await storm(300, throughProcesses: true) }
 }

@@ -35,12 +35,13 @@ enum PodCommands {
       networks, address, hardwareAddress, uid, defaultNetwork, CNITool.cache, timeout, CNITool.output,
     ]
   ) { arguments in
-    let pod = try pod(arguments)
+    var pod = try pod(arguments)
+    pod.networks = try withWishes(pod.networks, arguments)
     guard !pod.networkNamespace.isEmpty else {
       throw UsageError(message: "the path of the pod's network namespace is needed")
     }
     let (networking, time) = try networking(arguments)
-    show(try Blocking.wait { try await networking.setUp(pod, within: time) }, arguments)
+    show(try Blocking.wait { [pod] in try await networking.setUp(pod, within: time) }, arguments)
     return 0
   }
 
@@ -98,18 +99,27 @@ enum PodCommands {
     guard words.count >= 3 else {
       throw UsageError(message: "the pod's namespace, its name, and the ID of its sandbox are needed")
     }
-    let capabilities = try Surroundings.capabilities().map { Capability($0.key, $0.value) }
-    var selections = try (arguments["--networks"] ?? "").split(separator: ",").map { word in
+    let selections = try (arguments["--networks"] ?? "").split(separator: ",").map { word in
       let parts = word.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
       guard parts.count <= 2, parts.allSatisfy({ !$0.isEmpty }) else {
         throw UsageError(
           message: "--networks takes NAME or NAME:IFNAME with commas between them, not \(word)")
       }
-      return NetworkSelection(
-        parts[0], interfaceName: parts.count > 1 ? parts[1] : nil, capabilities: capabilities)
+      return NetworkSelection(parts[0], interfaceName: parts.count > 1 ? parts[1] : nil)
     }
-    let isSpecial = arguments["--ip"] != nil || arguments["--mac"] != nil || !capabilities.isEmpty
-    if selections.isEmpty && isSpecial { selections = [NetworkSelection(capabilities: capabilities)] }
+    return Pod(
+      id: words[2], name: words[1], namespace: words[0], uid: arguments["--uid"] ?? "",
+      networkNamespace: words.count > 3 ? Surroundings.absolute(words[3]) : "", networks: selections,
+      arguments: try CNIArguments(parsing: Surroundings.variable("CNI_ARGS") ?? ""))
+  }
+
+  /// The selections with what is wanted of them; without any the default network with that.
+  private static func withWishes(
+    _ networks: [NetworkSelection], _ arguments: Arguments
+  ) throws -> [NetworkSelection] {
+    var selections = networks.isEmpty ? [NetworkSelection()] : networks
+    let capabilities = try Surroundings.capabilities().map { Capability($0.key, $0.value) }
+    for index in selections.indices { selections[index].capabilities = capabilities }
     if let text = arguments["--ip"] {
       guard let address = IPAddress(text) else { throw UsageError(message: "\(text) is no IP address") }
       selections[0].ipAddress = address
@@ -118,10 +128,7 @@ enum PodCommands {
       guard let address = MACAddress(text) else { throw UsageError(message: "\(text) is no MAC address") }
       selections[0].macAddress = address
     }
-    return Pod(
-      id: words[2], name: words[1], namespace: words[0], uid: arguments["--uid"] ?? "",
-      networkNamespace: words.count > 3 ? Surroundings.absolute(words[3]) : "", networks: selections,
-      arguments: try CNIArguments(parsing: Surroundings.variable("CNI_ARGS") ?? ""))
+    return selections
   }
 
   private static func networking(_ arguments: Arguments) throws -> (PodNetworking, Duration?) {

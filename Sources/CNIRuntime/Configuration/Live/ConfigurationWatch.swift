@@ -141,13 +141,13 @@ final class ConfigurationWatch: Sendable {
         case .nothing: return true
         case .events: break
         }
-        guard watch!.takeEvents() else { continue }
+        guard watch?.takeEvents() == true else { continue }
         let latest = Deadline.after(ConfigurationWatch.longestStorm)
         while !latest.hasPassed {
           switch wait(ConfigurationWatch.quiet) {
           case .stop: return false
           case .nothing: return true
-          case .events: _ = watch!.takeEvents()
+          case .events: _ = watch?.takeEvents()
           }
         }
         return true
