@@ -194,8 +194,10 @@ struct LifeCycleTests {
       let networking = host.networking()
       let pod = try host.makePod("web", ["a", "b"].map { NetworkSelection($0) })
       let attachments = try waitFor { try await networking.setUp(pod) }
-      _ = try host.calls()
-      #expect(try waitFor { try await networking.status(of: pod) } == attachments)
+      let setUp = try commands(host.calls())
+      #expect(setUp == ["ADD eth0", "ADD eth1"])
+      let status = try waitFor { try await networking.status(of: pod) }
+      #expect(status == attachments)
       // The version of the other one has no CHECK.
       let checks = try commands(host.calls())
       #expect(checks == ["CHECK eth0"])
