@@ -29,8 +29,9 @@ final class InProcessRun: @unchecked Sendable {
 
   enum Outcome {
     case replied(PluginReply)
-    case timedOut
-    case cancelled
+    /// With the run, where the plugin had to be left behind.
+    case timedOut(InProcessRun?)
+    case cancelled(InProcessRun?)
     case notStarted(Errno)
   }
 
@@ -78,12 +79,17 @@ final class InProcessRun: @unchecked Sendable {
       pthread_join(thread, nil)
       return .replied(reply)
     }
-    if case .replied = wait(until: .after(limits.gracePeriod), or: nil) {
+    if ends(by: .after(limits.gracePeriod)) {
       pthread_join(thread, nil)
-    } else {
-      pthread_detach(thread)
+      return first
     }
-    return first
+    pthread_detach(thread)
+    return if case .timedOut = first { .timedOut(self) } else { .cancelled(self) }
+  }
+
+  /// Waits for a plugin that was left behind; false if it still runs then.
+  func ends(by deadline: Deadline) -> Bool {
+    if case .replied = wait(until: deadline, or: nil) { true } else { false }
   }
 
   private func wait(until deadline: Deadline?, or cancellation: Cancellation?) -> Outcome {
@@ -92,8 +98,8 @@ final class InProcessRun: @unchecked Sendable {
       _ = ready.poll(
         end: done, cancellation: cancellation?.descriptor ?? -1, timeout: deadline?.pollTimeout ?? -1)
       if ready.end { return .replied(PluginReply()) }
-      if ready.cancellation { return .cancelled }
-      if let deadline, deadline.hasPassed { return .timedOut }
+      if ready.cancellation { return .cancelled(nil) }
+      if let deadline, deadline.hasPassed { return .timedOut(nil) }
     }
   }
 }

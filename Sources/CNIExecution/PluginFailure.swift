@@ -42,6 +42,13 @@ public struct PluginFailure: Error, Sendable {
   /// The end of its standard error.
   public var standardErrorTail: [UInt8]
 
+  /// The run of a plugin in this process that was stopped and did not heed it: nobody can end a thread.
+  var leftRunning: InProcessRun?
+
+  /// Waits at most so long for a plugin in this process that was stopped and goes on all the same. False if it still runs
+  /// then: what it does comes after whatever is done about this failure.
+  public func hasEnded(within duration: Duration) -> Bool { leftRunning?.ends(by: .after(duration)) ?? true }
+
   /// A failure. What is not known may be left out.
   public init(
     plugin: String, network: String, command: Command, cause: Cause, path: String? = nil,

@@ -34,6 +34,9 @@ public struct PluginRunner: Sendable {
   public var runsOwnFileInProcess: Bool
   /// Whether a plugin's standard error reaches ours. Its end is kept for error texts in any case.
   public var passesOnStandardError: Bool
+  /// A descriptor that plugin processes have open as well, under the same number; -1 for none. As long as one of them runs it
+  /// is open somewhere, even when this process is gone.
+  public var sharedDescriptor: Int32 = -1
   /// Sees every call that is made through ``execute(_:_:)``, ``add(_:_:)`` and their like, for spans and measurements.
   public var observer: PluginObserver?
 
@@ -127,10 +130,15 @@ public struct PluginRunner: Sendable {
       runner.limits.deadline = limits.nextDeadline
       runner.limits.timeout = nil
     }
+    func stopped(_ cause: PluginFailure.Cause, _ left: InProcessRun?) -> PluginFailure {
+      var failure = failure(plugin.type, request, cause)
+      failure.leftRunning = left
+      return failure
+    }
     switch InProcessRun.run(plugin, request, PluginEnvironment(runner: runner)) {
     case .replied(let reply): return reply
-    case .timedOut: throw failure(plugin.type, request, .timedOut)
-    case .cancelled: throw failure(plugin.type, request, .cancelled)
+    case .timedOut(let left): throw stopped(.timedOut, left)
+    case .cancelled(let left): throw stopped(.cancelled, left)
     case .notStarted(let errno): throw failure(plugin.type, request, .notStarted(errno))
     }
   }
@@ -172,7 +180,7 @@ public struct PluginRunner: Sendable {
       do {
         return try PluginProcess(
           path: path, environment: &environment, configuration: configuration, limits: limits,
-          passesOnErrors: passesOnStandardError)
+          passesOnErrors: passesOnStandardError, sharing: sharedDescriptor)
       } catch {
         guard error == .textFileBusy, waited < 5000, limits.cancellation?.isCancelled != true,
           limits.deadline?.hasPassed != true

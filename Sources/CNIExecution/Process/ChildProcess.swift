@@ -11,11 +11,11 @@ struct ChildProcess: ~Copyable {
   /// What `poll` watches for the end of the process; -1 where the kernel has no such thing (before 5.3).
   let endDescriptor: Int32
 
-  /// Starts `path` in the namespaces of the calling thread, with the three descriptors as its standard streams, no
-  /// signal blocked and SIGPIPE at its default.
+  /// Starts `path` in the namespaces of the calling thread, with the three descriptors as its standard streams and
+  /// `shared`, if not -1, under the same number, no signal blocked and SIGPIPE at its default.
   init(
     path: String, environment: inout EnvironmentBlock, input: Int32, output: Int32, errors: Int32,
-    ownGroup: Bool
+    sharing shared: Int32 = -1, ownGroup: Bool
   ) throws(Errno) {
     if environment.isUnrepresentable { throw .invalidArgument }
     var actions = posix_spawn_file_actions_t()
@@ -24,6 +24,8 @@ struct ChildProcess: ~Copyable {
     posix_spawn_file_actions_adddup2(&actions, input, 0)
     posix_spawn_file_actions_adddup2(&actions, output, 1)
     posix_spawn_file_actions_adddup2(&actions, errors, 2)
+    // Onto itself: that makes it one that is not closed on exec, and only in the child (glibc 2.29).
+    if shared > 2 { posix_spawn_file_actions_adddup2(&actions, shared, shared) }
 
     var attributes = posix_spawnattr_t()
     posix_spawnattr_init(&attributes)

@@ -51,7 +51,7 @@ struct PluginProcess: ~Copyable {
   /// Starts `path` with `configuration` on its standard input.
   init(
     path: String, environment: inout EnvironmentBlock, configuration: [UInt8], limits: ExecutionLimits,
-    passesOnErrors: Bool
+    passesOnErrors: Bool, sharing shared: Int32
   ) throws(Errno) {
     var inputPipe = try Pipe()
     var outputPipe = try Pipe()
@@ -59,7 +59,7 @@ struct PluginProcess: ~Copyable {
     let written = PluginProcess.fill(inputPipe.writer.number, with: configuration)
     child = try ChildProcess(
       path: path, environment: &environment, input: inputPipe.reader.number, output: outputPipe.writer.number,
-      errors: errorPipe.writer.number, ownGroup: limits.canStop)
+      errors: errorPipe.writer.number, sharing: shared, ownGroup: limits.canStop)
     if written < configuration.count { input = inputPipe.writer.take() }
     unwritten = configuration[written...]
     output = outputPipe.reader.take()

@@ -37,7 +37,10 @@ extension CNIRuntime {
       do throws(FileError) { try cache.write(entry) } catch { throw notStored(list, parameters, error) }
     }
 
-    let runner = runner(limits)
+    // Plugin processes hold the entry, too: a DEL waits for those that outlive us (``awaitEnd(of:_:_:)``).
+    let hold = FileHold(cache.file(network: list.name, parameters.attachment))
+    var runner = runner(limits)
+    runner.sharedDescriptor = hold.descriptor
     var result: AddResult?
     var encoded: JSONValue?
     for (index, plugin) in list.plugins.enumerated() {
@@ -58,7 +61,10 @@ extension CNIRuntime {
         if existedBefore {
           failed.undo = .leftEarlierAttachment
         } else {
-          undo(list, parameters, upTo: error.hasRun ? index : index - 1, encoded, &failed)
+          let isOver = error.hasEnded(within: undoTimeout)
+          undo(
+            list, parameters, upTo: error.hasRun ? index : index - 1, encoded,
+            stillRuns: isOver ? nil : plugin, &failed)
         }
         throw failed
       }
@@ -67,7 +73,9 @@ extension CNIRuntime {
     do throws(FileError) { try cache.write(entry) } catch {
       var failed = notStored(list, parameters, error)
       // Nobody could DEL with this result, or find the attachment again.
-      if !existedBefore { undo(list, parameters, upTo: list.plugins.count - 1, encoded, &failed) }
+      if !existedBefore {
+        undo(list, parameters, upTo: list.plugins.count - 1, encoded, stillRuns: nil, &failed)
+      }
       throw failed
     }
     return result!
@@ -86,8 +94,7 @@ extension CNIRuntime {
   /// DEL of the plugins from `last` down to the first, whatever fails.
   private func undo(
     _ list: NetworkConfigurationList, _ parameters: AttachmentParameters, upTo last: Int,
-    _ result: JSONValue?,
-    _ error: inout RuntimeError
+    _ result: JSONValue?, stillRuns running: PluginConfiguration?, _ error: inout RuntimeError
   ) {
     if last >= 0 {
       error.undo = .done
@@ -96,6 +103,12 @@ extension CNIRuntime {
       let failures = delete(
         list, list.plugins[...last], parameters, list.version.passesPrevResultOnDel ? result : nil, runner)
       error.undoProblems = failures.map(\.description)
+      if let running {
+        // The note in the cache stays with it.
+        error.undoProblems.append(
+          "plugin \"\(running.type)\" runs in this process and still goes on; DEL removes what it makes when it is done"
+        )
+      }
     }
     if error.undoProblems.isEmpty {
       do throws(FileError) { try cache.remove(network: list.name, parameters.attachment) } catch {

@@ -1,5 +1,6 @@
 import CNI
 import CNIExecution
+import Glibc
 import LinuxNetworking
 
 extension CNIRuntime {
@@ -16,6 +17,7 @@ extension CNIRuntime {
   ) throws(RuntimeError) -> [CacheProblem] {
     let operation = parameters.describe("detach", "from", list.name)
     try validate(list, parameters, operation)
+    awaitEnd(of: cache.file(network: list.name, parameters.attachment), limits ?? runner.limits)
     var problems: [CacheProblem] = []
     var result: JSONValue?
     let content = cache.read(network: list.name, parameters.attachment)
@@ -28,10 +30,7 @@ extension CNIRuntime {
     guard failures.isEmpty else {
       throw RuntimeError(failures, operation: operation, list: list, attachment: parameters.attachment)
     }
-    switch content {
-    case .absent, .foreign: return problems
-    case .entry, .bareResult, .unusable: break
-    }
+    if case .foreign = content { return problems }
     do throws(FileError) { try cache.remove(network: list.name, parameters.attachment) } catch {
       problems.append(CacheProblem(file: error.path, reason: "\(error)"))
     }
@@ -84,6 +83,19 @@ extension CNIRuntime {
           reason: "it remembers a plugin that is not there any more: \(failure)"))
       return false
     }
+  }
+
+  /// Waits while an ADD of the attachment holds its entry: a plugin process that outlives the one who started it must not
+  /// come after the DEL. Not for longer than ten seconds, or than the limits are.
+  private func awaitEnd(of file: String, _ limits: ExecutionLimits) {
+    guard FileHold.isHeld(file) else { return }
+    let own = Deadline.after(min(limits.timeout ?? .seconds(10), .seconds(10)))
+    let deadline = min(limits.deadline ?? own, own)
+    var pause: UInt32 = 500
+    repeat {
+      usleep(pause)
+      pause = min(pause * 2, 20_000)
+    } while FileHold.isHeld(file) && !deadline.hasPassed && limits.cancellation?.isCancelled != true
   }
 
   /// Runs DEL of these plugins from the last to the first and collects what fails.
