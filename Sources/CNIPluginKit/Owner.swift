@@ -26,7 +26,7 @@ public struct Owner: Hashable, Sendable, CustomStringConvertible {
 
   /// Reads a mark; `nil` for a text that is not one, or that was cut off.
   public init?(_ text: String) {
-    guard text.hasPrefix("cni:") else { return nil }
+    guard Self.isMark(text) else { return nil }
     let parts = text.utf8.dropFirst(4).split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
     switch parts.count {
     case 1:
@@ -39,6 +39,9 @@ public struct Owner: Hashable, Sendable, CustomStringConvertible {
     }
     if network.isEmpty { return nil }
   }
+
+  /// Whether a text is anybody's mark, possibly a shortened one.
+  public static func isMark(_ text: String) -> Bool { text.hasPrefix("cni:") }
 
   /// The mark: what `init(_:)` reads.
   public var description: String {

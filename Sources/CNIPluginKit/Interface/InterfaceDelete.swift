@@ -39,24 +39,29 @@ extension InterfacePlugin {
     try OwnedLinks.delete(call.owner, in: &host)
   }
 
-  /// Whether there was a link in the container's namespace to delete.
+  /// Whether there was a link in the container's namespace to delete. One of that name that the mark of its other end tells
+  /// to be another attachment's is none of ours.
   private func deleteInContainer(_ call: PluginCall) throws -> Bool {
     guard let namespace = try call.containerNamespaceIfPresent() else { return false }
     var container = try RouteSocket(namespace: namespace.descriptor)
     guard let link = try container.find(.name(call.interfaceName)) else { return false }
-    if try deleteTogether(link, call) { return true }
+    if let peer = link.vethPeer {
+      var host = try RouteSocket()
+      // Indices are a namespace's own: what has that index here need not be the other end. The mark tells.
+      if let port = try host.find(.index(peer)), port.vethPeer == link.index, let mark = port.alias {
+        if call.owner.owns(mark, limit: OwnedLinks.aliasLimit) {
+          if try deleteTogether(port, in: &host, call) { return true }
+        } else if Owner.isMark(mark) {
+          return false
+        }
+      }
+    }
     return try container.deleteIfPresent(.index(link.index))
   }
 
   /// Deletes the host's end together with what only it made necessary; false if there is no such thing.
-  private func deleteTogether(_ link: Link, _ call: PluginCall) throws -> Bool {
-    guard let peer = link.vethPeer else { return false }
-    var host = try RouteSocket()
-    // Indices are a namespace's own: what has that index here need not be the other end. The mark tells.
-    guard let port = try host.find(.index(peer)), port.vethPeer == link.index,
-      call.owner.owns(port.alias ?? "", limit: OwnedLinks.aliasLimit),
-      try !linksUnused(without: port, network: call.network).isEmpty
-    else { return false }
+  private func deleteTogether(_ port: Link, in host: inout RouteSocket, _ call: PluginCall) throws -> Bool {
+    guard try !linksUnused(without: port, network: call.network).isEmpty else { return false }
     // Asked again with the lock: an ADD may have been faster.
     let lock = try NetworkNamespace.current()
     guard HostLock.tryExclusively(lock, attempts: 1) else { return false }
