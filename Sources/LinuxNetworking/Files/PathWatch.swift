@@ -51,8 +51,8 @@ public final class PathWatch {
   /// afterwards.
   ///
   /// - Returns: Whether anything is watched now that was not before.
-  /// - Throws: `ENOSPC` where the user has as many watches as it may (`fs.inotify.max_user_watches`). What could be watched
-  ///   is.
+  /// - Throws: `ENOSPC` where the user has as many watches as it may (`fs.inotify.max_user_watches`), `EACCES` for a directory
+  ///   on the way that may not be read. What could be watched is.
   @discardableResult
   public func follow(_ targets: [Target]) throws(FileError) -> Bool {
     var wanted: [Int32: Interest] = [:]
@@ -158,7 +158,7 @@ public final class PathWatch {
     let number = inotify_add_watch(descriptor, directory, UInt32(bitPattern: mask))
     guard number >= 0 else {
       let errno = Errno.last
-      if errno == .noSpace || errno == .noMemory {
+      if errno != .noSuchFileOrDirectory && errno != .notDirectory {
         throw FileError(path: directory, operation: "watch", errno: errno)
       }
       return false

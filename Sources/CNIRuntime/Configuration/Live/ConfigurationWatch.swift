@@ -97,7 +97,6 @@ final class ConfigurationWatch: Sendable {
 
     init(_ owner: ConfigurationWatch) {
       self.owner = owner
-      do throws(FileError) { watch = try PathWatch() } catch { owner.note(error) }
     }
 
     func run() {
@@ -108,19 +107,23 @@ final class ConfigurationWatch: Sendable {
 
     /// Reads the directory until what was read is watched and nothing has happened since.
     func look() {
-      for _ in 0..<8 {
+      var isLatest = false
+      var rounds = 8
+      while !isLatest && rounds > 0 {
         let targets = owner.state.look()
         let isNew = follow(targets)
-        if !isNew && watch?.takeEvents() != true { break }
+        isLatest = !isNew && watch?.takeEvents() != true
+        rounds -= 1
       }
       owner.state.publish()
-      retry = owner.state.isSettled ? 0 : min(max(retry * 2, 20), ConfigurationWatch.pollInterval)
+      let isDone = isLatest && owner.state.isSettled
+      retry = isDone ? 0 : min(max(retry * 2, 20), ConfigurationWatch.pollInterval)
     }
 
     private func follow(_ targets: [PathWatch.Target]) -> Bool {
-      guard let watch else { return false }
       do throws(FileError) {
-        let isNew = try watch.follow(targets)
+        if watch == nil { watch = try PathWatch() }
+        let isNew = try watch!.follow(targets)
         if !isComplete { owner.note(nil) }
         isComplete = true
         return isNew
