@@ -13,8 +13,9 @@ results=$(mktemp -d)
 trap 'rm -rf "$results"' EXIT
 passed=0 failed=0
 
-# Swift tests that want the machine to themselves, a regular expression as for `swift test --filter`.
-alone='^ReferencePluginsTests[.]BandwidthTrafficTests/'
+# Swift tests that want the machine to themselves, because they measure, or the threads of Swift's concurrency, which the others
+# block. A regular expression as for `swift test --filter`.
+alone='^(ReferencePluginsTests[.]BandwidthTrafficTests|AsyncRuntimeTests|ContainerNetworkingTests|PodNetworkingTests)[./]'
 
 row() { printf '%-28s %-20s %7s %7s\n' "$@"; }
 

@@ -65,7 +65,9 @@ import Testing
   @Test(arguments: [true, false], [true, false])
   func calledOffInTheMiddle(asProcess: Bool, stubborn: Bool) async throws {
     if asProcess { try fixture.install("noop") }
-    let answers = #""ADD":{"delay":60000\#(stubborn ? #","ignoresTermination":true"# : "")}"#
+    // Nobody can end a thread: what heeds nothing in this process is waited for.
+    let delay = stubborn && !asProcess ? 3000 : 60000
+    let answers = #""ADD":{"delay":\#(delay)\#(stubborn ? #","ignoresTermination":true"# : "")}"#
     fixture.configure("10.conflist", fixture.noop("done"))
     fixture.configure("20.conflist", fixture.noop("hangs", answers))
     let networking = try fixture.networking(gracePeriod: .milliseconds(200))

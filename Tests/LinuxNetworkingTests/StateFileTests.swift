@@ -97,6 +97,21 @@ struct StateFileTests {
     }
   }
 
+  /// Of several that write at once, each has had its content there when it is done: the file is never again what it was
+  /// before.
+  @Test func writersDoNotLoseEachOther() throws {
+    try withTemporaryDirectory { directory in
+      let path = "\(directory)/state"
+      for round in 0..<400 {
+        try StateFile.write([255], to: path)
+        _ = try concurrently(4) { thread in try StateFile.write([UInt8(thread)], to: path) }
+        let last = try StateFile.read(path)
+        #expect(last.count == 1 && last[0] < 4, "round \(round): \(last)")
+      }
+      #expect(try entries(directory) == "state\n")
+    }
+  }
+
   @Test func oneCreatorWins() throws {
     try withTemporaryDirectory { directory in
       for round in 0..<20 {

@@ -41,6 +41,14 @@ public struct NamelessFile: ~Copyable, Sendable {
 
   deinit { close(descriptor) }
 
+  /// Whether what has this name is the file.
+  func isNamed(_ path: String) -> Bool {
+    var own = stat()
+    var other = stat()
+    return fstat(descriptor, &own) == 0 && lstat(path, &other) == 0 && own.st_ino == other.st_ino
+      && own.st_dev == other.st_dev
+  }
+
   /// Gives the file its name, if there is nothing of that name.
   ///
   /// - Returns: nil, or why it has not got it: `EEXIST` if there is something.

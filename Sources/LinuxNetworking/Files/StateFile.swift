@@ -173,7 +173,8 @@ public enum StateFile {
       default: return false
       }
       switch replace(path, with: second, durable: durable) {
-      case nil: return true
+      // Who had the second name in the meantime may have put another file there, even the one before.
+      case nil: if file.isNamed(path) { return true }
       case .noSuchFileOrDirectory?: continue
       default:
         unlink(second)
