@@ -49,7 +49,15 @@ enum Noop {
         type: type, request: request,
         environment: PluginEnvironment(runner: PluginRunner(path: request.path)),
         variables: processEnvironment.filter(isRecorded))
-      return perform(call.answer())
+      // Who sees the record of the call may send the signal before it is known what to do about it: then it has to wait.
+      var termination = sigset_t()
+      sigemptyset(&termination)
+      sigaddset(&termination, SIGTERM)
+      sigprocmask(SIG_BLOCK, &termination, nil)
+      let answer = call.answer()
+      if answer.ignoresTermination { signal(SIGTERM, SIG_IGN) }
+      sigprocmask(SIG_UNBLOCK, &termination, nil)
+      return perform(answer)
     } catch {
       return PluginMain.send(
         PluginReply(standardOutput: error.serialized(version: nil), exitStatus: .exited(1)))
@@ -58,7 +66,6 @@ enum Noop {
 
   /// Does in this process what an answer says.
   private static func perform(_ answer: NoopAnswer) -> Int32 {
-    if answer.ignoresTermination { signal(SIGTERM, SIG_IGN) }
     answer.wait(answer.delay, within: .none)
     writeAll(answer.standardError, to: STDERR_FILENO)
     let status = PluginMain.send(
