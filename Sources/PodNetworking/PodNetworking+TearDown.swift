@@ -129,11 +129,9 @@ extension PodNetworking {
     }
   }
 
-  /// The path in `/proc` of a process that has ended may be that of another one by now, and DEL would work in a foreign
-  /// namespace.
   private func namespace(of pod: Pod, _ entry: CacheEntry) -> String {
     if !pod.networkNamespace.isEmpty { return pod.networkNamespace }
-    return entry.parameters.namespace.hasPrefix("/proc/") ? "" : entry.parameters.namespace
+    return entry.lastingParameters.namespace
   }
 
   /// CRI-O once had the loopback interface brought up by a network of this name, and remembered that. There is nothing to take

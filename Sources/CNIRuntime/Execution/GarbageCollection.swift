@@ -48,13 +48,26 @@ extension CNIRuntime {
   }
 
   /// With the configuration that the attachment was made with, if that is still readable: plugins may have been removed
-  /// from the list since, and what they made is to go as well.
+  /// from the list since, and what they made is to go as well. Where all that is in the way is that such a plugin is not
+  /// installed any more, the list has to do.
   private func deleteStale(
     _ entry: CacheEntry, _ list: NetworkConfigurationList, _ limits: ExecutionLimits?
   ) throws(RuntimeError) -> [CacheProblem] {
-    if let own = try? entry.configurationList(), own.name == list.name {
-      return try delete(own, entry.parameters, limits: limits)
+    let parameters = entry.lastingParameters
+    guard let own = try? entry.configurationList(), own.name == list.name else {
+      return try delete(list, parameters, limits: limits)
     }
-    return try delete(list, entry.parameters, limits: limits)
+    do throws(RuntimeError) { return try delete(own, parameters, limits: limits) } catch {
+      guard error.lacksOnlyPlugins, own.plugins != list.plugins else { throw error }
+      return try delete(list, parameters, limits: limits)
+    }
+  }
+}
+
+extension RuntimeError {
+  /// Whether nothing has failed but that plugins are not installed (any more).
+  package var lacksOnlyPlugins: Bool {
+    !failures.isEmpty
+      && failures.allSatisfy { if case .notFound = $0.cause { true } else { false } }
   }
 }
