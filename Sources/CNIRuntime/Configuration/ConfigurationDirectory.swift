@@ -140,14 +140,13 @@ public struct ConfigurationDirectory: Sendable, Hashable {
 }
 
 extension NetworkConfigurationList {
-  /// The network that a file configures: a list, or for the extensions `.conf` and `.json` a single plugin.
+  /// The network that a file configures: a list, or a single plugin. Its name does not matter where its content tells.
   /// - Throws: `invalidConfiguration`.
   public static func load(file: String) throws(RuntimeError) -> NetworkConfigurationList {
-    let form: ConfigurationFile.Form = file.hasSuffix(".conf") || file.hasSuffix(".json") ? .single : .list
     let operation = "load \(file)"
     let reader = ConfigurationReader(patience: ConfigurationReader.usualPatience)
     do throws(UnusableConfiguration) {
-      if let list = try ConfigurationFile(path: file, form: form).load(with: reader) { return list }
+      if let list = try ConfigurationFile(path: file, form: .either).load(with: reader) { return list }
     } catch {
       throw RuntimeError(
         kind: .invalidConfiguration, operation: operation, file: error.problem.file,

@@ -23,6 +23,8 @@ struct ConfigurationFile {
   enum Form {
     case list
     case single
+    /// What its content says: a file that was named needs no name of a certain form.
+    case either
   }
 
   let path: String
@@ -49,7 +51,7 @@ struct ConfigurationFile {
     guard let json = try reader.json(path) else { return nil }
     if case .object(let object) = json.kind { try checkForm(object) }
     do throws(CNIError) {
-      if form == .single {
+      if form == .single || form == .either && isSingle(json) {
         return try NetworkConfigurationList.wrapping(PluginConfiguration(json: json, source: path))
       }
     } catch { throw UnusableConfiguration(problem: ConfigurationProblem(file: path, error)) }
@@ -65,6 +67,13 @@ struct ConfigurationFile {
           remedy: "list them under \"plugins\", or put their .conf files into \(pluginDirectory(list.name))"))
     }
     return list
+  }
+
+  /// Whether it is a single plugin; by the name only if its content says nothing: a list need not have plugins in it.
+  private func isSingle(_ json: JSONValue) -> Bool {
+    guard case .object(let object) = json.kind else { return false }
+    if object.member(matching: "plugins") != nil { return false }
+    return object.member(matching: "type") != nil || path.hasSuffix(".conf") || path.hasSuffix(".json")
   }
 
   /// A list under the name of a single configuration, and the other way round, is the most frequent mistake.
