@@ -7,6 +7,8 @@ struct ConfigurationHistory {
   private(set) var contents = ConfigurationDirectory.Contents(networks: [], problems: [])
   /// Whether no file was being written and nothing changed while it was read: otherwise it is to be read again soon.
   private(set) var isSettled = true
+  /// The files that somebody was writing.
+  private(set) var beingWritten: [String] = []
   private let reader = ConfigurationReader(patience: .zero)
   /// The last good content of each file that is there.
   private var good: [String: NetworkConfigurationList] = [:]
@@ -35,6 +37,7 @@ struct ConfigurationHistory {
   private mutating func readOnce() {
     var problems: [ConfigurationProblem] = []
     var outdated: [String] = []
+    beingWritten = []
     let files: [ConfigurationFile]
     do throws(UnusableConfiguration) { files = try directory.files(with: reader) } catch {
       // It is there and cannot be read. That says nothing about what is in it.
@@ -53,7 +56,11 @@ struct ConfigurationHistory {
         case .absent: good[file.path] = nil
         case .broken, .beingWritten: if good[file.path] != nil { outdated.append(file.path) }
         }
-        if error.kind != .beingWritten { problems.append(error.problem) }
+        if error.kind == .beingWritten {
+          beingWritten.append(file.path)
+        } else {
+          problems.append(error.problem)
+        }
       }
       if let list = good[file.path] { found.append(LoadedNetwork(list: list, file: file.path)) }
     }

@@ -29,13 +29,26 @@ extension LiveConfigurations {
     var published: Contents { publication.withLock { $0.contents } }
     var isSettled: Bool { history.withLock { $0.isSettled } }
 
+    /// What came of reading the directory once.
+    struct Reading {
+      var contents: Contents
+      /// Whether there is no reason to read it again soon.
+      var isSettled: Bool
+      /// The files that could not be read because somebody is writing them.
+      var beingWritten: [String]
+    }
+
     /// Reads the directory and tells who waits for changes if there are any.
     @discardableResult
-    func reload() -> Contents {
+    func reload() -> Contents { read().contents }
+
+    /// The same; tells all that is known.
+    func read() -> Reading {
       history.withLock { history in
         history.read()
         publish(history.contents)
-        return history.contents
+        return Reading(
+          contents: history.contents, isSettled: history.isSettled, beingWritten: history.beingWritten)
       }
     }
 

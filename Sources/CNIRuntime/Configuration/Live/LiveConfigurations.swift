@@ -31,12 +31,15 @@ public final class LiveConfigurations: Sendable {
   public let mode: Mode
   let state: State
   private let watch: ConfigurationWatch?
+  /// Whether nobody looks at `state` any more once this value is gone.
+  private let ownsState: Bool
 
   /// The networks of `directory`, which is read before this returns.
   public init(_ directory: ConfigurationDirectory = ConfigurationDirectory(), mode: Mode = .watching) {
     let state = State(directory.absolute)
     self.state = state
     self.mode = mode
+    ownsState = true
     switch mode {
     case .onUse:
       watch = nil
@@ -45,10 +48,22 @@ public final class LiveConfigurations: Sendable {
     }
   }
 
+  /// Watches what `other` has read so far and goes on to read: both know the same of files that break.
+  private init(watching other: LiveConfigurations) {
+    state = other.state
+    mode = .watching
+    ownsState = false
+    watch = ConfigurationWatch(other.state)
+  }
+
   deinit {
     watch?.stop()
-    state.finish()
+    if ownsState { state.finish() }
   }
+
+  /// The same networks, watched as long as the value that is returned is there. Its ``changes`` end with the task that waits
+  /// for them, or with this value.
+  package func watched() -> LiveConfigurations { LiveConfigurations(watching: self) }
 
   /// What the directory holds: when watching, as the last change has left it; otherwise as it is now.
   public var contents: ConfigurationDirectory.Contents {
@@ -67,7 +82,14 @@ public final class LiveConfigurations: Sendable {
   public func close() {
     watch?.stop()
     watch?.waitUntilStopped()
-    state.finish()
+    if ownsState { state.finish() }
+  }
+
+  /// What the directory holds once nobody is writing a file of it any more, or after a moment (200 ms): then with the files
+  /// that are still being written, which count with what they held before, or not at all. Blocks.
+  package func settledContents() -> (contents: ConfigurationDirectory.Contents, beingWritten: [String]) {
+    let now = reloadPatiently { _ in false }
+    return (now.contents, now.beingWritten)
   }
 
   /// The network of that name. If there is none, the directory is read before this is said.
@@ -75,7 +97,7 @@ public final class LiveConfigurations: Sendable {
   ///   no file at all.
   public func network(named name: String) throws(RuntimeError) -> LoadedNetwork {
     if let network = contents[name] { return network }
-    let now = reloadPatiently { $0[name] != nil }
+    let now = reloadPatiently { $0[name] != nil }.contents
     if let network = now[name] { return network }
     if now.networks.isEmpty && now.problems.isEmpty {
       throw directory.noConfiguration("find network \"\(name)\"", name)
@@ -87,7 +109,7 @@ public final class LiveConfigurations: Sendable {
   /// - Throws: `noConfiguration`, with what is wrong with the files that are there.
   public func defaultNetwork() throws(RuntimeError) -> LoadedNetwork {
     if let network = contents.networks.first { return network }
-    let now = reloadPatiently { !$0.networks.isEmpty }
+    let now = reloadPatiently { !$0.networks.isEmpty }.contents
     if let network = now.networks.first { return network }
     throw directory.noConfiguration("find the default network", "", now.problems)
   }
@@ -95,11 +117,11 @@ public final class LiveConfigurations: Sendable {
   /// Waits for files that are just being written, if there are any; a moment at most.
   private func reloadPatiently(
     until isEnough: (ConfigurationDirectory.Contents) -> Bool
-  ) -> ConfigurationDirectory.Contents {
+  ) -> State.Reading {
     let deadline = Deadline.after(ConfigurationReader.usualPatience)
     while true {
-      let now = state.reload()
-      if isEnough(now) || state.isSettled || deadline.hasPassed { return now }
+      let now = state.read()
+      if isEnough(now.contents) || now.isSettled || deadline.hasPassed { return now }
       state.pause(milliseconds: 5)
     }
   }
