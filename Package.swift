@@ -58,7 +58,7 @@ let package = Package(
     .target(
       name: "AsyncRuntime",
       dependencies: [
-        "CNI", "CNIExecution", "CNIRuntime",
+        "CNI", "CNIExecution", "CNIRuntime", "CLinux",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "CoreMetrics", package: "swift-metrics"),
         .product(name: "Tracing", package: "swift-distributed-tracing"),
@@ -79,7 +79,7 @@ let package = Package(
       name: "ContainerNetworking",
       dependencies: [
         "AsyncRuntime", "LoopbackPlugin", "CNIRuntime", "CNIPluginKit", "CNIExecution", "CNI",
-        "NetworkAddresses",
+        "LinuxNetworking", "NetworkAddresses",
         .product(name: "Logging", package: "swift-log"),
       ], swiftSettings: strict),
     .target(
@@ -124,8 +124,8 @@ let package = Package(
     .testTarget(
       name: "ContainerNetworkingTests",
       dependencies: [
-        "ContainerNetworking", "ContainerManager", "ReferencePlugins", "CNIRuntime", "CNIExecution", "CNI",
-        "NetworkAddresses", "TestSupport",
+        "ContainerNetworking", "AsyncRuntime", "ContainerManager", "ReferencePlugins", "CNIRuntime",
+        "CNIExecution", "CNI", "NetworkAddresses", "CLinux", "TestSupport",
         .product(name: "Logging", package: "swift-log"),
       ]),
     .testTarget(

@@ -2,6 +2,7 @@ import CNI
 import CNIExecution
 import CNIRuntime
 import Logging
+import Synchronization
 
 /// A ``CNIRuntime`` for asynchronous callers.
 ///
@@ -19,7 +20,7 @@ package struct AsyncRuntime: Sendable {
   /// - Parameters:
   ///   - runtime: What does the work; its limits are the default ones. The namespaces of the threads are those of the
   ///     calling thread.
-  ///   - maximumConcurrency: How many operations are under way at a time.
+  ///   - maximumConcurrency: How many operations of each ``BlockingThreads/Lane`` are under way at a time.
   ///   - logger: Where to log.
   package init(_ runtime: CNIRuntime, maximumConcurrency: Int, logger: Logger) {
     var runtime = runtime
@@ -33,7 +34,8 @@ package struct AsyncRuntime: Sendable {
   package func add(
     _ list: NetworkConfigurationList, _ parameters: AttachmentParameters, limits: ExecutionLimits? = nil
   ) async throws(RuntimeError) -> AddResult {
-    try await perform(.add, list.name, parameters, limits) { (runtime, limits, _) throws(RuntimeError) in
+    try await perform(.add, .attaching, list.name, parameters, limits) {
+      (runtime, limits, _) throws(RuntimeError) in
       try runtime.add(list, parameters, limits: limits)
     }
   }
@@ -42,14 +44,15 @@ package struct AsyncRuntime: Sendable {
   package func delete(
     _ list: NetworkConfigurationList, _ parameters: AttachmentParameters, limits: ExecutionLimits? = nil
   ) async throws(RuntimeError) {
-    try await perform(.del, list.name, parameters, limits) { (runtime, limits, note) throws(RuntimeError) in
+    try await perform(.del, .detaching, list.name, parameters, limits) {
+      (runtime, limits, note) throws(RuntimeError) in
       try runtime.delete(list, parameters, limits: limits).forEach(note)
     }
   }
 
   /// DEL from the cache alone; as `CNIRuntime.delete`.
   package func delete(_ entry: CacheEntry, limits: ExecutionLimits? = nil) async throws(RuntimeError) {
-    try await perform(.del, entry.network, entry.parameters, limits) {
+    try await perform(.del, .detaching, entry.network, entry.parameters, limits) {
       (runtime, limits, note) throws(RuntimeError) in
       try runtime.delete(entry, limits: limits).forEach(note)
     }
@@ -59,7 +62,8 @@ package struct AsyncRuntime: Sendable {
   package func check(
     _ list: NetworkConfigurationList, _ parameters: AttachmentParameters, limits: ExecutionLimits? = nil
   ) async throws(RuntimeError) {
-    try await perform(.check, list.name, parameters, limits) { (runtime, limits, _) throws(RuntimeError) in
+    try await perform(.check, .asking, list.name, parameters, limits) {
+      (runtime, limits, _) throws(RuntimeError) in
       try runtime.check(list, parameters, limits: limits)
     }
   }
@@ -68,7 +72,8 @@ package struct AsyncRuntime: Sendable {
   package func collectGarbage(
     _ list: NetworkConfigurationList, validAttachments: [Attachment], limits: ExecutionLimits? = nil
   ) async throws(RuntimeError) {
-    try await perform(.gc, list.name, nil, limits) { (runtime, limits, note) throws(RuntimeError) in
+    try await perform(.gc, .detaching, list.name, nil, limits) {
+      (runtime, limits, note) throws(RuntimeError) in
       try runtime.collectGarbage(list, validAttachments: validAttachments, limits: limits).forEach(note)
     }
   }
@@ -77,7 +82,7 @@ package struct AsyncRuntime: Sendable {
   package func status(
     _ list: NetworkConfigurationList, limits: ExecutionLimits? = nil
   ) async throws(RuntimeError) {
-    try await perform(.status, list.name, nil, limits) { (runtime, limits, _) throws(RuntimeError) in
+    try await perform(.status, .asking, list.name, nil, limits) { (runtime, limits, _) throws(RuntimeError) in
       try runtime.status(list, limits: limits)
     }
   }
@@ -87,7 +92,8 @@ package struct AsyncRuntime: Sendable {
   package func validate(
     _ list: NetworkConfigurationList, limits: ExecutionLimits? = nil
   ) async throws(RuntimeError) -> [String] {
-    try await perform(.version, list.name, nil, limits) { (runtime, limits, _) throws(RuntimeError) in
+    try await perform(.version, .asking, list.name, nil, limits) {
+      (runtime, limits, _) throws(RuntimeError) in
       try runtime.validate(list, limits: limits)
     }
   }
@@ -97,29 +103,31 @@ package struct AsyncRuntime: Sendable {
     until deadline: Deadline? = nil, operation: @autoclosure () -> String,
     _ body: @escaping @Sendable (CNIRuntime) -> R
   ) async throws(RuntimeError) -> R {
-    do throws(NoTurn) { return try await threads.run(until: deadline) { [runtime] in body(runtime) } } catch {
+    do throws(NoTurn) {
+      return try await threads.run(.reading, until: deadline) { [runtime] in body(runtime) }
+    } catch {
       throw RuntimeError(error, operation: operation())
     }
   }
 
   private func perform<R: Sendable>(
-    _ command: Command, _ network: String, _ parameters: AttachmentParameters?, _ limits: ExecutionLimits?,
+    _ command: Command, _ lane: BlockingThreads.Lane, _ network: String, _ parameters: AttachmentParameters?,
+    _ limits: ExecutionLimits?,
     _ body:
       @escaping @Sendable (CNIRuntime, ExecutionLimits, (CacheProblem) -> Void) throws(RuntimeError) -> R
   ) async throws(RuntimeError) -> R {
     let observation = NetworkObservation(command, network: network, parameters, logger)
-    var runtime = runtime
-    runtime.runner.observer = observation.pluginObserver
-    var limits = limits ?? runtime.runner.limits
-    let cancellation = Cancellation()
-    limits.cancellation = cancellation
+    let limits = limits ?? runtime.runner.limits
+    let stop = Stop(of: command)
     do throws(RuntimeError) {
       let outcome: Result<R, RuntimeError>
       do throws(NoTurn) {
-        outcome = try await threads.run(
-          until: limits.deadline, cancelling: cancellation
-        ) { [runtime, limits] in
-          Result { () throws(RuntimeError) in try body(runtime, limits, observation.note) }
+        outcome = try await threads.run(lane, until: limits.deadline) { [runtime] cancellation in
+          var limits = limits
+          limits.cancellation = cancellation
+          var runtime = runtime
+          runtime.runner.observer = observation.pluginObserver { [limits] in stop.note($0, limits) }
+          return Result { () throws(RuntimeError) in try body(runtime, limits, observation.note) }
         }
       } catch {
         throw RuntimeError(
@@ -131,34 +139,32 @@ package struct AsyncRuntime: Sendable {
       return result
     } catch {
       var error = error
-      // A plugin in this process that notices by itself answers with an error of its own.
-      if error.kind == .pluginFailed {
-        if cancellation.isCancelled {
-          error.kind = .cancelled
-        } else if limits.deadline?.hasPassed == true {
-          error.kind = .timedOut
-        }
-      }
+      if error.kind == .pluginFailed, let kind = stop.kind { error.kind = kind }
       observation.end(error)
       throw error
     }
   }
 }
 
-extension BlockingThreads {
-  /// As ``run(until:_:)``; cancellation of the task also reaches `work`.
-  fileprivate func run<R: Sendable>(
-    until deadline: Deadline?, cancelling cancellation: Cancellation,
-    _ work: @escaping @Sendable () -> R
-  ) async throws(NoTurn) -> R {
-    let result: Result<R, NoTurn> = await withTaskCancellationHandler {
-      do throws(NoTurn) { return .success(try await run(until: deadline, work)) } catch {
-        return .failure(error)
-      }
-    } onCancel: {
-      cancellation.cancel()
+/// Whether a plugin in this process has failed because it was to stop: one that notices by itself answers with an error of its
+/// own. Decided when it fails: undoing may take until the limits are reached, and makes the failure no other one.
+private final class Stop: Sendable {
+  private let command: Command
+  private let reason = Mutex<RuntimeError.Kind?>(nil)
+
+  init(of command: Command) { self.command = command }
+
+  var kind: RuntimeError.Kind? { reason.withLock { $0 } }
+
+  func note(_ failure: PluginFailure, _ limits: ExecutionLimits) {
+    // The runner knows of processes why they have ended; and DEL after ADD is the undoing.
+    guard command != .add || failure.command == .add, failure.path == nil, case .error = failure.cause
+    else { return }
+    if limits.cancellation?.isCancelled == true {
+      reason.withLock { $0 = .cancelled }
+    } else if limits.deadline?.hasPassed == true {
+      reason.withLock { $0 = .timedOut }
     }
-    return try result.get()
   }
 }
 

@@ -75,6 +75,58 @@ import Testing
     }
   }
 
+  /// What fills one lane stops nobody in another.
+  @Test(.timeLimit(.minutes(2))) func lanesDoNotWaitForEachOther() async throws {
+    let threads = BlockingThreads(maximum: 2)
+    let release = Barrier(3)
+    let holders = (0..<2).map { _ in Task { try await threads.run(.attaching) { release.pass() } } }
+    try await eventually { release.arrived == 2 }
+    let queued = Task { try await threads.run(.attaching) { 1 } }
+    try await eventually { threads.waiting == 1 }
+    for lane in BlockingThreads.Lane.allCases where lane != .attaching {
+      #expect(try await threads.run(lane) { 42 } == 42)
+    }
+    release.pass()
+    for holder in holders { try await holder.value }
+    #expect(try await queued.value == 1)
+  }
+
+  /// But the one that starts the others, until nobody needs any.
+  @Test func threadsEnd() async throws {
+    var threads: BlockingThreads? = BlockingThreads(maximum: 8, patience: 1)
+    let count = threads!.threadCount
+    let all = Barrier(8)
+    let tasks = (0..<8).map { [threads] _ in Task { try await threads!.run { all.pass() } } }
+    for task in tasks { try await task.value }
+    #expect(count() >= 8)
+    try await eventually { count() == 1 }
+    #expect(try await threads!.run { 42 } == 42)
+    threads = nil
+    try await eventually { count() == 0 }
+  }
+
+  /// There may be no room for a thread at first: then it is started from wherever somebody asks for work to be done.
+  @Test(.requiresRoot) func threadsThatAreStartedLateAreInTheNamespaceToo() async throws {
+    let (late, own) = try await inNewNetworkNamespace {
+      (BlockingThreads(maximum: 8, startsAtOnce: false), namespace())
+    }
+    #expect(late.threadCount() == 0)
+    let all = Barrier(8)
+    let found = try await withThrowingTaskGroup(of: String.self) { group in
+      for _ in 0..<8 {
+        group.addTask {
+          try await late.run {
+            all.pass()
+            return namespace()
+          }
+        }
+      }
+      return try await group.reduce(into: Set<String>()) { $0.insert($1) }
+    }
+    #expect(found == [own])
+    #expect(namespace() != own)
+  }
+
   @Test func threadsBlockSignals() async throws {
     let blocked = try await BlockingThreads(maximum: 1).run {
       var mask = sigset_t()

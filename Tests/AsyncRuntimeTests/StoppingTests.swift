@@ -17,9 +17,10 @@ import Testing
       "hangs",
       """
       cd "$(dirname "$0")"
+      # Before the line that the signal is sent upon.
+      [ "$CNI_COMMAND" != ADD ] || trap 'echo TERM >>calls; exit 1' TERM
       echo "$CNI_COMMAND" >>calls
       [ "$CNI_COMMAND" = ADD ] || exit 0
-      trap 'echo TERM >>calls; exit 1' TERM
       while :; do sleep 0.01; done
       """)
   }
@@ -53,9 +54,9 @@ import Testing
       "stubborn",
       """
       cd "$(dirname "$0")"
+      trap '' TERM
       echo "$CNI_COMMAND" >>calls
       [ "$CNI_COMMAND" = ADD ] || exit 0
-      trap '' TERM
       while :; do sleep 0.01; done
       """)
     let runtime = fixture.runtime(limits: ExecutionLimits(gracePeriod: .milliseconds(100)))
@@ -90,6 +91,67 @@ import Testing
     task.cancel()
     let error = await #expect(throws: RuntimeError.self) { try await task.value }
     #expect(error?.kind == .cancelled)
+  }
+
+  /// A plugin that has failed by itself is not called off by what happens while its work is undone.
+  @Test(arguments: [false, true]) func aFailureOfItsOwnKeepsItsName(byDeadline: Bool) async throws {
+    let undoing = Log()
+    var runtime = CNIRuntime(
+      pluginPath: [], cacheDirectory: fixture.directory.file("cache"),
+      embedded: EmbeddedPlugins([
+        EmbeddedPlugin(type: "refuser") { request, _ in
+          if request.command == .del {
+            undoing.note("DEL")
+            usleep(byDeadline ? 2_500_000 : 500_000)
+            return PluginReply()
+          }
+          return PluginReply(
+            standardOutput: CNIError(.tryAgainLater, "no addresses left").serialized(version: nil),
+            exitStatus: .exited(1))
+        }
+      ]))
+    runtime.runner.passesOnStandardError = false
+    let observed = AsyncRuntime(runtime, maximumConcurrency: 2, logger: .init(label: "test"))
+    let list = try fixture.list("refuser")
+    let limits = ExecutionLimits(deadline: byDeadline ? .after(.seconds(2)) : nil)
+    let task = Task { try await observed.add(list, c1, limits: limits) }
+    try await eventually { !undoing.lines.isEmpty }
+    if !byDeadline { task.cancel() }
+    let error = try #require(await #expect(throws: RuntimeError.self) { try await task.value })
+    #expect(error.kind == .pluginFailed)
+    #expect(error.code == .tryAgainLater)
+    #expect(error.undo == .done && error.undoProblems.isEmpty)
+  }
+
+  /// Only who runs has a file descriptor to be woken by: there may be more waiting than a process may have.
+  @Test func whoWaitsForAThreadCostsNoDescriptor() async throws {
+    let runtime = fixture.runtime(maximumConcurrency: 1)
+    let list = try fixture.list("hangs")
+    let holder = Task { try await runtime.add(list, c1) }
+    try await eventually { fixture.lines("calls") == ["ADD"] }
+    let before = eventDescriptors()
+    let waiting = (0..<1000).map { number in
+      let parameters = AttachmentParameters(
+        containerID: "q\(number)", namespace: "/run/netns/q", interfaceName: "eth0")
+      return Task { try await runtime.add(list, parameters) }
+    }
+    try await eventually { runtime.threads.waiting == 1000 }
+    // Tests beside this one have some as well.
+    #expect(eventDescriptors() - before < 700)
+    for task in waiting { task.cancel() }
+    for task in waiting { await #expect(throws: RuntimeError.self) { try await task.value } }
+    holder.cancel()
+    _ = await holder.result
+  }
+
+  private func eventDescriptors() -> Int {
+    (0..<20000).count { number in
+      var target = [CChar](repeating: 0, count: 64)
+      let length = readlink("/proc/self/fd/\(number)", &target, target.count)
+      return length > 0
+        && String(decoding: target[..<length].map { UInt8(bitPattern: $0) }, as: UTF8.self).contains(
+          "eventfd")
+    }
   }
 
   @Test func whoWaitsForAThreadCanBeStopped() async throws {

@@ -67,8 +67,9 @@ struct NetworkObservation: Sendable {
     logger.warning("\(problem)")
   }
 
-  /// Watches every plugin that the operation calls, and those that these delegate to.
-  var pluginObserver: PluginObserver {
+  /// Watches every plugin that the operation calls, and those that these delegate to; `noteFailure` is told of each that fails,
+  /// at once.
+  func pluginObserver(_ noteFailure: @escaping @Sendable (PluginFailure) -> Void) -> PluginObserver {
     { type, request in
       let command = request.command.rawValue
       // A plugin in this process that delegates has a span of its own; it is the current one on its thread.
@@ -85,6 +86,7 @@ struct NetworkObservation: Sendable {
         let dimensions = [("plugin", type), ("command", command), ("network", network)]
         Timer(label: "cni_plugin_duration", dimensions: dimensions, factory: metrics).record(elapsed)
         if let failure {
+          noteFailure(failure)
           Counter(
             label: "cni_plugin_failures", dimensions: dimensions + [("cause", failure.cause.name)],
             factory: metrics

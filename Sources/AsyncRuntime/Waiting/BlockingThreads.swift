@@ -5,18 +5,37 @@ import Synchronization
 /// Threads for work that blocks, which has no place on the threads of Swift's concurrency: those are few, and whoever blocks
 /// one of them stops others.
 ///
-/// All of them are in the namespaces that the thread had which has made this object, and block all signals: what the
-/// program has set up for those is for its own threads to handle. Threads are started as they are needed, and end when there
-/// has been nothing to do for a while.
+/// All of them are in the network and mount namespaces that the thread had which has made this object, and block all signals:
+/// what the program has set up for those is for its own threads to handle. Threads are started as they are needed, and end when
+/// there has been nothing to do for a while.
 package final class BlockingThreads: Sendable {
-  private let crew: Crew
-  private let slots: Turnstile<Slots>
+  /// Kinds of work that do not wait for each other: what hangs in one lane holds nobody up in another.
+  package enum Lane: Sendable, CaseIterable {
+    /// What takes up connections and addresses.
+    case attaching
+    /// What gives them back.
+    case detaching
+    /// What looks at them, and at plugins.
+    case asking
+    /// What reads files, and calls no plugin.
+    case reading
+  }
 
-  /// - Parameter maximum: How many pieces of work are under way at a time; others wait their turn.
-  package init(maximum: Int) {
-    slots = Turnstile(Slots(maximum))
-    crew = Crew(maximum: maximum)
-    crew.start()
+  /// How much at a time is read; that takes a moment and no more.
+  private static let readers = 4
+
+  private let crew: Crew
+  private let lanes: [Lane: Turnstile<Slots>]
+
+  /// - Parameters:
+  ///   - maximum: How many pieces of work are under way at a time in each lane; others wait their turn.
+  ///   - patience: How long a thread waits for work before it ends, in whole seconds.
+  ///   - startsAtOnce: Whether to start the first thread now. (There may be no room for one, as if this were false.)
+  package init(maximum: Int, patience: Int = 5, startsAtOnce: Bool = true) {
+    let sizes = Lane.allCases.map { ($0, $0 == .reading ? min(maximum, Self.readers) : maximum) }
+    lanes = Dictionary(uniqueKeysWithValues: sizes.map { ($0, Turnstile(Slots($1))) })
+    crew = Crew(maximum: sizes.reduce(0) { $0 + $1.1 }, patience: patience)
+    crew.start(atOnce: startsAtOnce)
   }
 
   deinit { crew.close() }
@@ -24,140 +43,38 @@ package final class BlockingThreads: Sendable {
   /// Runs `work` on one of the threads. Cancellation and the deadline end the wait for a thread; `work` itself has to see to
   /// its own.
   package func run<R: Sendable>(
-    until deadline: Deadline? = nil, _ work: @escaping @Sendable () -> R
+    _ lane: Lane = .attaching, until deadline: Deadline? = nil, _ work: @escaping @Sendable () -> R
   ) async throws(NoTurn) -> R {
-    try await slots.enter((), until: deadline)
-    defer { slots.leave(()) }
+    let turnstile = lanes[lane]!
+    try await turnstile.enter((), until: deadline)
+    defer { turnstile.leave(()) }
     return await withCheckedContinuation { continuation in
       crew.submit { continuation.resume(returning: work()) }
     }
   }
 
+  /// The same; `work` is given what the cancellation of the task cancels. Only who has a thread costs a file descriptor.
+  package func run<R: Sendable>(
+    _ lane: Lane, until deadline: Deadline?, _ work: @escaping @Sendable (Cancellation) -> R
+  ) async throws(NoTurn) -> R {
+    let turnstile = lanes[lane]!
+    try await turnstile.enter((), until: deadline)
+    defer { turnstile.leave(()) }
+    let cancellation = Cancellation()
+    return await withTaskCancellationHandler {
+      await withCheckedContinuation { continuation in
+        crew.submit { continuation.resume(returning: work(cancellation)) }
+      }
+    } onCancel: {
+      cancellation.cancel()
+    }
+  }
+
   /// How many wait for a thread.
-  package var waiting: Int { slots.waiting }
-}
+  package var waiting: Int { lanes.values.reduce(0) { $0 + $1.waiting } }
 
-/// Threads and what they have to do. One thread more than there is work for is always waiting (unless there are enough): a
-/// thread inherits the namespaces of the one that starts it, so only threads of the crew may do that.
-private final class Crew: @unchecked Sendable {
-  private static let patience = 5
-
-  private let maximum: Int
-  private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
-  private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
-  // All guarded by the mutex.
-  private var jobs: [@Sendable () -> Void] = []
-  private var idle = 0
-  private var threads = 0
-  private var isClosed = false
-
-  init(maximum: Int) {
-    self.maximum = maximum
-    pthread_mutex_init(mutex, nil)
-    var attributes = pthread_condattr_t()
-    pthread_condattr_init(&attributes)
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
-    pthread_cond_init(condition, &attributes)
-    pthread_condattr_destroy(&attributes)
-  }
-
-  deinit {
-    pthread_cond_destroy(condition)
-    pthread_mutex_destroy(mutex)
-    condition.deallocate()
-    mutex.deallocate()
-  }
-
-  func start() {
-    pthread_mutex_lock(mutex)
-    threads += 1
-    pthread_mutex_unlock(mutex)
-    startThread()
-  }
-
-  func submit(_ job: @escaping @Sendable () -> Void) {
-    pthread_mutex_lock(mutex)
-    jobs.append(job)
-    // There was no room for the first thread, or for all of them.
-    let isAlone = threads == 0
-    if isAlone { threads += 1 }
-    pthread_cond_signal(condition)
-    pthread_mutex_unlock(mutex)
-    if isAlone { startThread() }
-  }
-
-  func close() {
-    pthread_mutex_lock(mutex)
-    isClosed = true
-    pthread_cond_broadcast(condition)
-    pthread_mutex_unlock(mutex)
-  }
-
-  /// Starts a thread that has been counted already. Without room for one the others have more to do.
-  private func startThread() {
-    var all = sigset_t()
-    var before = sigset_t()
-    sigfillset(&all)
-    pthread_sigmask(SIG_SETMASK, &all, &before)
-    defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
-    var attributes = pthread_attr_t()
-    pthread_attr_init(&attributes)
-    defer { pthread_attr_destroy(&attributes) }
-    pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
-    // Plugins that need no thread of their own run here as well. Only touched pages cost anything.
-    pthread_attr_setstacksize(&attributes, 2 << 20)
-    var thread = pthread_t()
-    let argument = Unmanaged.passRetained(self)
-    while true {
-      // The function returns: a thread that ends by pthread_exit is unwound.
-      let failure = pthread_create(
-        &thread, &attributes,
-        { argument in
-          Unmanaged<Crew>.fromOpaque(argument!).takeRetainedValue().work()
-          return nil
-        }, argument.toOpaque())
-      if failure == 0 { return }
-      pthread_mutex_lock(mutex)
-      // Somebody else is there to do what there is to do.
-      let isDispensable = threads > 1 || jobs.isEmpty
-      if isDispensable { threads -= 1 }
-      pthread_mutex_unlock(mutex)
-      if isDispensable {
-        argument.release()
-        return
-      }
-      usleep(10_000)
-    }
-  }
-
-  private func work() {
-    pthread_mutex_lock(mutex)
-    defer { pthread_mutex_unlock(mutex) }
-    while true {
-      while jobs.isEmpty {
-        if isClosed { return leave() }
-        idle += 1
-        let isOver = wait()
-        idle -= 1
-        if isOver, jobs.isEmpty, idle > 0 { return leave() }
-      }
-      let job = jobs.removeFirst()
-      let needsReserve = idle <= jobs.count && threads <= maximum && !isClosed
-      if needsReserve { threads += 1 }
-      pthread_mutex_unlock(mutex)
-      if needsReserve { startThread() }
-      job()
-      pthread_mutex_lock(mutex)
-    }
-  }
-
-  private func leave() { threads -= 1 }
-
-  /// Waits for a signal; true if there was none for a while.
-  private func wait() -> Bool {
-    var moment = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &moment)
-    moment.tv_sec += Crew.patience
-    return pthread_cond_timedwait(condition, mutex, &moment) == ETIMEDOUT
+  /// Tells how many threads there are, also when this object is gone.
+  package var threadCount: @Sendable () -> Int {
+    { [weak crew] in crew?.threadCount ?? 0 }
   }
 }
