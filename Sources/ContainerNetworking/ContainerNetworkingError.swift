@@ -10,7 +10,7 @@ public struct ContainerNetworkingError: Error, Sendable {
     case invalidParameter
     /// ``ContainerNetworking/load(_:)-(ConfigurationSource...)`` has not been called.
     case notInitialized
-    /// Fewer networks are configured than there have to be.
+    /// Fewer networks are configured than there have to be, or none in the directory that was asked for.
     case noConfiguration
     /// A configuration cannot be used.
     case invalidConfiguration
@@ -19,6 +19,10 @@ public struct ContainerNetworkingError: Error, Sendable {
     case notReady
     /// Plugins have failed; see ``ContainerNetworkingError/failures``.
     case pluginFailed
+    /// The version of a configuration knows no CHECK.
+    case checkNotSupported
+    /// What is remembered of a container is missing or unreadable, or cannot be stored.
+    case cache
     /// A plugin has succeeded, but its result contradicts itself.
     case invalidResult
     /// It took longer than it may.
@@ -37,7 +41,8 @@ public struct ContainerNetworkingError: Error, Sendable {
   public var remedy: String
   /// What failed, network by network.
   public var failures: [RuntimeError]
-  /// What could not be taken back of a set-up that failed. The cache keeps a note of it:
+  /// What could not be taken back of a set-up that failed; empty if nothing is left of it. Networks that have failed themselves
+  /// are among ``failures`` as well. The cache keeps a note of each:
   /// ``ContainerNetworking/remove(_:namespace:labels:capabilities:timeout:)`` tries again.
   public var undoFailures: [RuntimeError]
   /// What is wrong with configuration files.
@@ -58,24 +63,20 @@ public struct ContainerNetworkingError: Error, Sendable {
 
   /// An operation in which networks have failed.
   init(_ operation: String, failures: [RuntimeError], undoFailures: [RuntimeError] = []) {
-    let kinds = failures.map(\.kind)
-    let kind: Kind =
-      if kinds.contains(.timedOut) {
-        .timedOut
-      } else if kinds.contains(.cancelled) {
-        .cancelled
-      } else if kinds.first == .invalidParameter {
-        .invalidParameter
-      } else if kinds.first == .invalidConfiguration {
-        .invalidConfiguration
-      } else {
-        .pluginFailed
-      }
-    self.init(kind, operation, failures: failures, undoFailures: undoFailures)
+    let kinds = failures.map { Kind($0.kind) }
+    let kind =
+      [.timedOut, .cancelled, .pluginFailed].first { kinds.contains($0) } ?? kinds.first ?? .pluginFailed
+    // An attachment that names plugins which will never come back must not stay for ever.
+    let isHopeless = !failures.isEmpty && failures.allSatisfy(\.lacksOnlyPlugins)
+    self.init(
+      kind, operation, "",
+      isHopeless && failures.contains { $0.failures.contains { $0.command == .del } }
+        ? "install the plugins again, or call forget(_:) and see to what they have left yourself" : "",
+      failures: failures, undoFailures: undoFailures)
   }
 
-  /// The code as the specification numbers them, of the first network that failed.
-  public var code: CNIError.Code? { failures.first?.code }
+  /// The code as the specification numbers them: of the first network whose failure makes this error what it is.
+  public var code: CNIError.Code? { (failures.first { Kind($0.kind) == kind } ?? failures.first)?.code }
   /// The type of the plugin that failed first.
   public var plugin: String? { failures.lazy.compactMap(\.plugin).first }
 }
@@ -86,8 +87,37 @@ extension ContainerNetworkingError: CustomStringConvertible {
     var parts = reason.isEmpty ? [] : [reason]
     if reason.isEmpty { parts += failures.map(\.description) }
     parts += problems.map(\.description)
-    parts += undoFailures.map { "it was not undone completely: \($0)" }
+    // What a network could not undo by itself is part of its own failure.
+    parts += undoFailures.filter { left in
+      left.undoProblems.isEmpty || !reason.isEmpty
+        || !failures.contains { $0.network == left.network && $0.attachment == left.attachment }
+    }.map { "it was not undone completely: \($0)" }
     if !remedy.isEmpty { parts.append(remedy) }
     return "cannot \(operation): " + parts.joined(separator: "; ")
+  }
+}
+
+extension ContainerNetworkingError.Kind {
+  /// What the failure of one network makes of the operation.
+  init(_ kind: RuntimeError.Kind) {
+    self =
+      switch kind {
+      case .invalidParameter: .invalidParameter
+      case .invalidConfiguration, .networkNotFound: .invalidConfiguration
+      case .noConfiguration: .noConfiguration
+      case .pluginFailed: .pluginFailed
+      case .timedOut: .timedOut
+      case .cancelled: .cancelled
+      case .checkNotSupported: .checkNotSupported
+      case .cache: .cache
+      }
+  }
+}
+
+extension RuntimeError {
+  /// Whether plugins have put into words themselves what is wrong.
+  var isPluginsOwn: Bool {
+    kind == .pluginFailed && !failures.isEmpty
+      && failures.allSatisfy { if case .error = $0.cause { true } else { false } }
   }
 }
