@@ -20,8 +20,11 @@ import Synchronization
 ///
 /// It may be used from any number of tasks. Operations on different containers run in parallel, those on one container one
 /// after the other, and ``collectGarbage(keeping:everyNetwork:timeout:)`` alone. No thread of Swift's concurrency is blocked.
-/// Cancellation of the task, and the timeout that every operation takes, reach the plugins that run: they get SIGTERM, then
-/// SIGKILL, and what a set-up has begun is taken back.
+///
+/// Cancellation of the task, and the timeout of operations that call plugins, reach the plugins that run, and what a set-up has
+/// begun is taken back. A plugin that is a process gets SIGTERM, and then SIGKILL. One that is linked in cannot be killed: it has
+/// the grace period to notice, and if it still runs then, the error says so as something that could not be undone, and the cache
+/// keeps its note of the attachment.
 public final class ContainerNetworking: Sendable {
   /// Where container runtimes look for configurations by default: `/etc/cni/net.d`.
   public static let defaultConfigurationDirectory = ConfigurationDirectory.defaultPath
@@ -32,6 +35,8 @@ public final class ContainerNetworking: Sendable {
 
   let runtime: AsyncRuntime
   let containers = KeyedLock<String>()
+  /// Who has passed reads configurations and stores what it has read.
+  let loading = Turnstile(Slots(1))
   /// The directory, read when somebody asks. A file that is broken goes on to stand for what it held before.
   let directory: LiveConfigurations
   let state: Mutex<State>
@@ -48,25 +53,29 @@ public final class ContainerNetworking: Sendable {
   ///     one.
   ///   - configurationDirectory: Where configurations are looked for.
   ///   - maximumConfigurationCount: How many networks ``ConfigurationSource/defaultConfiguration`` takes from there at
-  ///     most.
+  ///     most; 0 is no limit.
   ///   - pluginDirectories: Where plugins are looked for, best first. They also find there what they delegate to.
   ///   - embedded: Plugins that are linked into this program, and run in it (`ReferencePlugins.all`, say).
   ///   - preference: Which of the two come first. By default what is in a directory.
   ///   - interfacePrefix: What the names of the containers' interfaces begin with; a number follows.
   ///   - cacheDirectory: Where results are remembered. Programs that share it know of each other's containers.
-  ///   - pluginTimeout: The longest time for one run of one plugin; `nil` is no limit.
-  ///   - gracePeriod: The time between SIGTERM and SIGKILL for a plugin that is stopped.
-  ///   - maximumConcurrency: How many networks of containers are worked on at a time; others wait their turn.
+  ///   - pluginTimeout: The longest time for one run of one plugin, two minutes by default; `nil` is no limit. One that hangs for
+  ///     ever holds up whoever has no timeout of its own, ``collectGarbage(keeping:everyNetwork:timeout:)`` above all.
+  ///   - gracePeriod: The time between SIGTERM and SIGKILL for a plugin that is stopped; for one that is linked in, the time
+  ///     to notice that.
+  ///   - maximumConcurrency: How many networks of containers are set up at a time; others wait their turn. As many may be
+  ///     removed meanwhile, and as many checked or asked for their status.
   ///   - logger: Where to log: every network at `debug`, every plugin at `trace`, and what is odd and stops nobody at
   ///     `warning`.
   /// - Throws: `invalidParameter` for a prefix that makes no name of an interface, and for counts below their minimum (0
-  ///   networks, 1 configuration, 1 at a time).
+  ///   networks, 0 configurations, 1 at a time).
   public init(
     minimumNetworkCount: Int = 1, configurationDirectory: String = defaultConfigurationDirectory,
     maximumConfigurationCount: Int = 1, pluginDirectories: [String] = [defaultPluginDirectory],
     embedded: EmbeddedPlugins = .none, preference: PluginRunner.Preference = .pathFirst,
     interfacePrefix: String = "eth", cacheDirectory: String = defaultCacheDirectory,
-    pluginTimeout: Duration? = nil, gracePeriod: Duration = .seconds(2), maximumConcurrency: Int = 64,
+    pluginTimeout: Duration? = .seconds(120), gracePeriod: Duration = .seconds(2),
+    maximumConcurrency: Int = 64,
     logger: Logger = Logger(label: "swift-cni.ContainerNetworking")
   ) throws(ContainerNetworkingError) {
     func refuse(_ reason: String, _ remedy: String = "") -> ContainerNetworkingError {
@@ -74,7 +83,7 @@ public final class ContainerNetworking: Sendable {
     }
     for (name, count, least) in [
       ("minimumNetworkCount", minimumNetworkCount, 0),
-      ("maximumConfigurationCount", maximumConfigurationCount, 1),
+      ("maximumConfigurationCount", maximumConfigurationCount, 0),
       ("maximumConcurrency", maximumConcurrency, 1),
     ] where count < least {
       throw refuse("\(name) is \(count)", "it has to be \(least) at least")
@@ -96,62 +105,12 @@ public final class ContainerNetworking: Sendable {
           interfacePrefix: interfacePrefix)))
   }
 
-  // MARK: - Configuration
-
-  /// What was loaded last, as it was read.
-  public var configuration: NetworkingConfiguration { state.withLock { $0.configuration } }
-
-  /// Loads networks, in place of those that were loaded before. Operations under way go on with what they began with.
-  ///
-  /// The interface of the first network gets the number 0, and so on; loopback and explicit indices apart. A file of the
-  /// directory that is broken stops nobody: ``NetworkingConfiguration/problems`` tells.
-  /// - Throws: `invalidConfiguration` for bytes or a file that cannot be used: then nothing has changed. `noConfiguration`
-  ///   if there are fewer networks than there have to be: then those are loaded.
-  public func load(_ sources: ConfigurationSource...) async throws(ContainerNetworkingError) {
-    try await load(sources)
-  }
-
-  /// Loads networks; see ``load(_:)-(ConfigurationSource...)``.
-  public func load(_ sources: [ConfigurationSource]) async throws(ContainerNetworkingError) {
-    try await load(sources, from: nil)
-  }
-
-  /// - Parameter contents: What the directory holds; `nil`: it is read.
-  func load(
-    _ sources: [ConfigurationSource], from contents: ConfigurationDirectory.Contents?
-  ) async throws(ContainerNetworkingError) {
-    let base = configuration
-    let loaded: Result<NetworkingConfiguration, ContainerNetworkingError>
-    do throws(RuntimeError) {
-      loaded = try await runtime.blocking(operation: "load networks") { [directory] _ in
-        Result { () throws(ContainerNetworkingError) in
-          var configuration = base
-          try configuration.load(sources) { contents ?? directory.contents }
-          return configuration
-        }
-      }
-    } catch {
-      throw ContainerNetworkingError("load networks", failures: [error])
-    }
-    let configuration = try loaded.get()
-    state.withLock {
-      $0.configuration = configuration
-      $0.sources = sources
-    }
-    for problem in configuration.problems { runtime.logger.warning("\(problem)") }
-    try configuration.requireNetworks("load networks")
-  }
-
-  /// Loads again what was loaded last, from the files as they are now.
-  /// - Throws: `notInitialized` if nothing has been loaded yet; otherwise as ``load(_:)-(ConfigurationSource...)``.
-  public func reload() async throws(ContainerNetworkingError) {
-    guard let sources = state.withLock({ $0.sources }) else { throw notInitialized("load networks again") }
-    try await load(sources)
-  }
-
-  /// Whether containers can be set up now: asks every plugin by STATUS.
+  /// Whether containers can be set up now: asks every plugin by STATUS. What hangs while it sets up a container holds this up only
+  /// where the plugin's STATUS hangs as well.
+  /// - Parameter timeout: How long all of it may take; `nil` is no limit.
   /// - Throws: `notInitialized` if nothing has been loaded; `noConfiguration` if there are fewer networks than there have to
-  ///   be; `notReady` with what the plugins that are not ready say.
+  ///   be; `notReady` with what the plugins that are not ready say; `pluginFailed` if one has not said anything (it is not there, or
+  ///   has crashed); `invalidConfiguration`, `timedOut`, `cancelled`.
   public func status(timeout: Duration? = nil) async throws(ContainerNetworkingError) {
     let operation = "set up containers"
     let networks = try ready(operation).networks
@@ -166,21 +125,15 @@ public final class ContainerNetworking: Sendable {
     }
     guard !failures.isEmpty else { return }
     var error = ContainerNetworkingError(operation, failures: failures)
-    if error.kind == .pluginFailed { error.kind = .notReady }
+    if failures.allSatisfy(\.isPluginsOwn) { error.kind = .notReady }
     throw error
   }
 
-  /// The networks, if there are enough of them.
-  func ready(_ operation: String) throws(ContainerNetworkingError) -> NetworkingConfiguration {
-    let (configuration, isLoaded) = state.withLock { ($0.configuration, $0.sources != nil) }
-    if !isLoaded { throw notInitialized(operation) }
-    try configuration.requireNetworks(operation)
-    return configuration
-  }
-
-  private func notInitialized(_ operation: String) -> ContainerNetworkingError {
-    ContainerNetworkingError(
-      .notInitialized, operation, "no network configuration has been loaded", "call load(_:) first")
+  /// A container's ID becomes part of paths.
+  func validate(_ id: String, _ operation: String) throws(ContainerNetworkingError) {
+    do throws(CNIError) { try Validation.containerID(id) } catch {
+      throw ContainerNetworkingError(.invalidParameter, operation, error.message, error.details)
+    }
   }
 
   /// The default limits with another end.
@@ -188,17 +141,6 @@ public final class ContainerNetworking: Sendable {
     var limits = runtime.runtime.runner.limits
     limits.deadline = deadline
     return limits
-  }
-}
-
-extension NetworkingConfiguration {
-  func requireNetworks(_ operation: String) throws(ContainerNetworkingError) {
-    guard networks.count < minimumNetworkCount else { return }
-    throw ContainerNetworkingError(
-      .noConfiguration, operation,
-      "\(minimumNetworkCount) networks have to be configured, and \(networks.count) are"
-        + (networks.isEmpty ? "" : " (\(networks.map(\.name).joined(separator: ", ")))"),
-      problems.isEmpty ? "put a configuration into \(configurationDirectory)" : "", problems: problems)
   }
 }
 

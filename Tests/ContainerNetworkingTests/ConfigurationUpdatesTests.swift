@@ -1,5 +1,5 @@
 import CNI
-import ContainerNetworking
+@testable import ContainerNetworking
 import Glibc
 import Synchronization
 import Testing
@@ -42,6 +42,51 @@ import Testing
     }
     #expect(status.kind == .noConfiguration)
 
+    task.cancel()
+    try await eventually { updates.hasEnded }
+  }
+
+  /// A file that has been broken since it was loaded counts as it was, whoever looks.
+  @Test func brokenBeforeAnybodyFollows() async throws {
+    fixture.configure("10.conflist", fixture.noop("a"))
+    let networking = try fixture.networking()
+    try await networking.load(.defaultConfiguration)
+    fixture.configure("10.conflist", "{")
+    for _ in 0..<2 {
+      var updates = networking.configurationUpdates.makeAsyncIterator()
+      let update = try #require(await updates.next())
+      #expect(update.names == ["a"] && update.failure == nil)
+      #expect(update.configuration.outdatedFiles == ["\(fixture.configurations)/10.conflist"])
+      #expect(update.change.added == ["a"])
+    }
+    #expect(networking.configuration.networks.map(\.name) == ["a"])
+    try await networking.reload()
+    #expect(networking.configuration.networks.map(\.name) == ["a"])
+  }
+
+  /// An update under way does not bring back what the program has replaced meanwhile.
+  @Test func anUpdateBesideALoad() async throws {
+    fixture.configure("10.conflist", fixture.noop("a"))
+    fixture.write(fixture.noop("named"), "named")
+    let path = fixture.directory.file("named")
+    let networking = try fixture.networking()
+    try await networking.load(.file(path), .allConfigurations)
+    let updates = Updates()
+    var file: FileBeingWritten? = try FileBeingWritten(path, "")
+    let task = Task {
+      for await update in networking.configurationUpdates { updates.note(update) }
+      updates.end()
+    }
+    try await eventually { file!.wasOpened }
+    let load = Task { try await networking.load(.text(fixture.noop("new"))) }
+    try await eventually { networking.loading.waiting == 1 || networking.configuration.networks.count == 1 }
+    file!.write(fixture.noop("named"))
+    file = nil
+    try await load.value
+    try await eventually { updates.last != nil }
+    #expect(networking.configuration.networks.map(\.name) == ["new"])
+    try await networking.reload()
+    #expect(networking.configuration.networks.map(\.name) == ["new"])
     task.cancel()
     try await eventually { updates.hasEnded }
   }

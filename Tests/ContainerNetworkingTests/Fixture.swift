@@ -24,12 +24,14 @@ final class Fixture: Sendable {
 
   func networking(
     minimumNetworkCount: Int = 1, maximumConfigurationCount: Int = 1, interfacePrefix: String = "eth",
-    embedded: EmbeddedPlugins = ReferencePlugins.testDoubles, gracePeriod: Duration = .milliseconds(300)
+    embedded: EmbeddedPlugins = ReferencePlugins.testDoubles, gracePeriod: Duration = .milliseconds(300),
+    maximumConcurrency: Int = 64
   ) throws -> ContainerNetworking {
     try ContainerNetworking(
       minimumNetworkCount: minimumNetworkCount, configurationDirectory: configurations,
       maximumConfigurationCount: maximumConfigurationCount, pluginDirectories: [plugins], embedded: embedded,
-      interfacePrefix: interfacePrefix, cacheDirectory: cache, gracePeriod: gracePeriod, logger: quiet)
+      interfacePrefix: interfacePrefix, cacheDirectory: cache, gracePeriod: gracePeriod,
+      maximumConcurrency: maximumConcurrency, logger: quiet)
   }
 
   /// Writes a configuration into the directory.

@@ -1,5 +1,5 @@
 import CNI
-import ContainerNetworking
+@testable import ContainerNetworking
 import Glibc
 import Testing
 
@@ -32,6 +32,10 @@ import Testing
     #expect(names(networking) == ["cni-loopback lo", "net0 net0", "net1 net1", "net2 net2"])
     try await networking.load(.allConfigurations)
     #expect(networking.configuration.networks.count == 5)
+    // 0 is no limit.
+    let all = try fixture.networking(maximumConfigurationCount: 0)
+    try await all.load(.defaultConfiguration)
+    #expect(all.configuration.networks.count == 5)
   }
 
   @Test func everyForm() async throws {
@@ -48,6 +52,20 @@ import Testing
       ])
     // A configuration that does not say has the oldest version.
     #expect(networking.configuration.networks.map(\.list.version.rawValue)[3] == "0.1.0")
+  }
+
+  /// The content of a file that is named tells what it is.
+  @Test func namedFilesNeedNoEnding() async throws {
+    let plugin = #"{"cniVersion":"0.4.0","name":"plugin","type":"noop"}"#
+    for (file, text) in [
+      ("net.conf", fixture.noop("list")), ("net.json", fixture.noop("list")), ("net", fixture.noop("list")),
+      ("net", plugin), ("net.conflist", plugin),
+    ] {
+      fixture.write(text, file)
+      let networking = try fixture.networking()
+      try await networking.load(.file(fixture.directory.file(file)))
+      #expect(names(networking) == [text == plugin ? "plugin eth0" : "list eth0"], "\(file)")
+    }
   }
 
   @Test func chosenNumbers() async throws {
@@ -120,6 +138,86 @@ import Testing
     #expect(names(networking) == ["cni-loopback lo"])
   }
 
+  /// A container with nothing but loopback is not what anybody has asked for.
+  @Test(arguments: [ConfigurationSource.defaultConfiguration, .allConfigurations])
+  func anEmptyDirectoryBesideLoopback(_ source: ConfigurationSource) async throws {
+    let networking = try fixture.networking()
+    let error = try await failure { () async throws(ContainerNetworkingError) in
+      try await networking.load(.loopback, source)
+    }
+    #expect(error.kind == .noConfiguration)
+    #expect(
+      error.description.contains("\(fixture.configurations) configures no network; put a configuration into"))
+    let status = try await failure { () async throws(ContainerNetworkingError) in
+      try await networking.status()
+    }
+    #expect(status.kind == .noConfiguration)
+    // Neither if it cannot be read.
+    rmdir(fixture.configurations)
+    fixture.write("", "net.d")
+    let unreadable = try await failure { () async throws(ContainerNetworkingError) in
+      try await networking.load(.loopback, source)
+    }
+    #expect(unreadable.kind == .noConfiguration)
+    #expect(unreadable.problems.map(\.file) == [fixture.configurations])
+    // Who asks for no networks gets none.
+    try await fixture.networking(minimumNetworkCount: 0).load(source)
+    try await networking.load(.loopback)
+    try await networking.status()
+  }
+
+  @Test func whatIsBeingWrittenIsWaitedFor() async throws {
+    fixture.configure("20-other.conflist", fixture.noop("other"))
+    let path = "\(fixture.configurations)/10-main.conflist"
+    let networking = try fixture.networking()
+    let text = fixture.noop("main")
+    var file: FileBeingWritten? = try FileBeingWritten(path, String(text.prefix(30)))
+    let loading = Task { try await networking.load(.defaultConfiguration) }
+    try await eventually { file!.wasOpened }
+    file!.write(String(text.dropFirst(30)))
+    file = nil
+    try await loading.value
+    // On a busy machine it may have taken too long to finish the file; nobody must believe then that this is all.
+    if networking.configuration.problems.isEmpty { #expect(names(networking) == ["main eth0"]) }
+    try await networking.reload()
+    #expect(names(networking) == ["main eth0"])
+    #expect(networking.configuration.problems.isEmpty && networking.configuration.outdatedFiles.isEmpty)
+
+    // For ever is too long. It counts as it was, and that is told.
+    file = try FileBeingWritten(path, "{")
+    try await networking.reload()
+    #expect(names(networking) == ["main eth0"])
+    #expect(networking.configuration.outdatedFiles == [path])
+    #expect(networking.configuration.problems.map(\.file) == [path])
+    file = nil
+    unlink(path)
+    try await networking.reload()
+    file = try FileBeingWritten(path, "{")
+    try await networking.reload()
+    #expect(names(networking) == ["other eth0"])
+    #expect(
+      networking.configuration.problems.map { "\($0)" } == [
+        "\(path): somebody is writing it: load again when that is done"
+      ])
+  }
+
+  /// What is asked for later counts, however long it takes to read what was asked for before.
+  @Test func theLastOfTwoLoadsCounts() async throws {
+    fixture.write(fixture.noop("first"), "first")
+    let networking = try fixture.networking()
+    let path = fixture.directory.file("first")
+    var file: FileBeingWritten? = try FileBeingWritten(path, "")
+    let first = Task { try await networking.load(.file(path)) }
+    try await eventually { file!.wasOpened }
+    let second = Task { try await networking.load(.text(fixture.noop("second"))) }
+    try await eventually { networking.loading.waiting == 1 || networking.configuration.networks.count == 1 }
+    file!.write(fixture.noop("first"))
+    file = nil
+    _ = await first.result
+    try await second.value
+    #expect(names(networking) == ["second eth0"])
+  }
+
   @Test func theConfigurationAsItWasRead() async throws {
     fixture.configure(
       "10.conflist",
@@ -157,8 +255,8 @@ import Testing
         "minimumNetworkCount is -1"
       ),
       (
-        { () throws(ContainerNetworkingError) in try ContainerNetworking(maximumConfigurationCount: 0) },
-        "maximumConfigurationCount is 0"
+        { () throws(ContainerNetworkingError) in try ContainerNetworking(maximumConfigurationCount: -1) },
+        "maximumConfigurationCount is -1"
       ),
       (
         { () throws(ContainerNetworkingError) in try ContainerNetworking(maximumConcurrency: 0) },

@@ -68,7 +68,32 @@ import Testing
     #expect(try fixture.texts() == ["STATUS ready", "STATUS full", "STATUS down"])
   }
 
-  @Test func ready() async throws {
+  /// A plugin that says nothing has not said that it is not ready.
+  @Test func whatNoPluginSays() async throws {
+    fixture.configure(
+      "10.conflist", fixture.noop("down", #""STATUS":{"error":{"code":51,"msg":"no uplink"}}"#))
+    fixture.configure(
+      "20.conflist", #"{"cniVersion":"1.1.0","name":"absent","plugins":[{"type":"nowhere"}]}"#)
+    let networking = try fixture.networking()
+    try await networking.load(.allConfigurations)
+    let error = try await status(networking)
+    #expect(error.kind == .pluginFailed)
+    #expect(error.failures.map(\.network) == ["down", "absent"])
+    try await networking.load(.text(fixture.noop("dies", #""STATUS":{"exitStatus":1,"output":""}"#)))
+    #expect(try await status(networking).kind == .pluginFailed)
+    // The code is that of what makes the error what it is.
+    try await networking.load(
+      .text(fixture.noop("down", #""STATUS":{"error":{"code":51,"msg":"no uplink"}}"#)),
+      .text(fixture.noop("slow", #""STATUS":{"delay":60000}"#)))
+    let late = try await failure { () async throws(ContainerNetworkingError) in
+      try await networking.status(timeout: .seconds(1))
+    }
+    #expect(late.kind == .timedOut)
+    #expect(late.code == .internalError)
+  }
+
+  /// The loopback plugin looks whether it may do what it has to.
+  @Test(.requiresRoot) func ready() async throws {
     fixture.configure("10.conflist", fixture.noop("net"))
     let networking = try fixture.networking(minimumNetworkCount: 2)
     try await networking.load(.loopback, .defaultConfiguration)

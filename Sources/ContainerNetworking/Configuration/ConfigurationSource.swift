@@ -39,16 +39,25 @@ public struct ConfigurationSource: Sendable {
   }
 
   /// The JSON of a list, or of a single plugin, as text.
+  /// - Parameters:
+  ///   - text: The JSON.
+  ///   - index: The number of the container's interface (2 is `eth2`); by default the lowest that is free.
   public static func text(_ text: String, index: Int? = nil) -> ConfigurationSource {
     .bytes(Array(text.utf8), index: index)
   }
 
-  /// A file: a list, or for the extensions `.conf` and `.json` a single plugin.
+  /// A file: a list, or a single plugin, whatever its name.
+  /// - Parameters:
+  ///   - path: The file.
+  ///   - index: The number of the container's interface (2 is `eth2`); by default the lowest that is free.
   public static func file(_ path: String, index: Int? = nil) -> ConfigurationSource {
     ConfigurationSource(.file(path), index: index)
   }
 
   /// A list that has been read already.
+  /// - Parameters:
+  ///   - list: The list.
+  ///   - index: The number of the container's interface (2 is `eth2`); by default the lowest that is free.
   public static func list(_ list: NetworkConfigurationList, index: Int? = nil) -> ConfigurationSource {
     ConfigurationSource(.list(list), index: index)
   }

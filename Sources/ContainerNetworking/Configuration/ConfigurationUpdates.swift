@@ -6,7 +6,8 @@ public struct ConfigurationUpdate: Sendable {
   public var configuration: NetworkingConfiguration
   /// Which networks of the directory have come, changed or gone, and what is wrong with its files.
   public var change: ConfigurationChange
-  /// Why containers cannot be set up with what is loaded now; `nil` if they can.
+  /// Why not everything could be loaded; `nil` if it could. For `noConfiguration` no container can be set up now; otherwise
+  /// (a file that was named and cannot be used, say) what was loaded before still counts.
   public var failure: ContainerNetworkingError?
 }
 
@@ -20,13 +21,16 @@ public struct ConfigurationUpdates: AsyncSequence, Sendable {
 
   let networking: ContainerNetworking
 
-  /// Begins to watch.
+  /// For another walk through the changes; its first ``Iterator/next()`` begins to watch.
   public func makeAsyncIterator() -> Iterator { Iterator(networking: networking) }
 
   /// Goes from one change to the next.
   public struct Iterator: AsyncIteratorProtocol {
     let networking: ContainerNetworking
     private var watch: (live: LiveConfigurations, changes: ConfigurationChanges.Iterator)?
+    /// What the directory held when it was told last.
+    private var told: ConfigurationDirectory.Contents?
+    private var reportedFailure: String?
 
     init(networking: ContainerNetworking) { self.networking = networking }
 
@@ -36,10 +40,22 @@ public struct ConfigurationUpdates: AsyncSequence, Sendable {
     /// The same, on an actor.
     public mutating func next(isolation actor: isolated (any Actor)?) async -> ConfigurationUpdate? {
       if watch == nil { watch = await networking.startWatch() }
-      while let change = await watch?.changes.next(isolation: actor) {
-        if let update = await networking.update(change) { return update }
+      while await watch?.changes.next(isolation: actor) != nil {
+        reportFailure()
+        guard let (update, contents) = await networking.update(since: told) else { continue }
+        told = contents
+        return update
       }
       return nil
+    }
+
+    /// The kernel may have no watch to give any more at any time.
+    private mutating func reportFailure() {
+      let failure = watch?.live.watchFailure.map { "\($0)" }
+      if let failure, failure != reportedFailure {
+        networking.runtime.logger.warning("configuration changes show late: \(failure)")
+      }
+      reportedFailure = failure
     }
   }
 }
@@ -60,25 +76,10 @@ extension ContainerNetworking {
   public var configurationUpdates: ConfigurationUpdates { ConfigurationUpdates(networking: self) }
 
   func startWatch() async -> (live: LiveConfigurations, changes: ConfigurationChanges.Iterator)? {
-    let path = configuration.configurationDirectory
     // Reads the directory and starts a thread.
-    let live = try? await runtime.blocking(operation: "watch \(path)") { _ in
-      LiveConfigurations(ConfigurationDirectory(path), mode: .watching)
+    let live = try? await runtime.blocking(operation: "watch the configuration directory") { [directory] _ in
+      directory.watched()
     }
-    guard let live else { return nil }
-    if let failure = live.watchFailure { runtime.logger.warning("changes of \(path) show late: \(failure)") }
-    return (live, live.changes.makeAsyncIterator())
-  }
-
-  /// `nil` if nothing has been loaded yet, or the task is cancelled.
-  func update(_ change: ConfigurationChange) async -> ConfigurationUpdate? {
-    guard let sources = state.withLock({ $0.sources }) else { return nil }
-    do throws(ContainerNetworkingError) {
-      try await load(sources, from: change.contents)
-      return ConfigurationUpdate(configuration: configuration, change: change)
-    } catch {
-      if error.kind == .cancelled { return nil }
-      return ConfigurationUpdate(configuration: configuration, change: change, failure: error)
-    }
+    return live.map { ($0, $0.changes.makeAsyncIterator()) }
   }
 }

@@ -20,7 +20,7 @@ public struct NetworkingConfiguration: Sendable, Hashable {
   public var pluginDirectories: [String]
   /// Where configurations are looked for.
   public var configurationDirectory: String
-  /// How many networks ``ConfigurationSource/defaultConfiguration`` takes from there at most.
+  /// How many networks ``ConfigurationSource/defaultConfiguration`` takes from there at most; 0 is no limit.
   public var maximumConfigurationCount: Int
   /// How many networks have to be loaded before containers are set up, the loopback network among them.
   public var minimumNetworkCount: Int
@@ -30,6 +30,11 @@ public struct NetworkingConfiguration: Sendable, Hashable {
   public internal(set) var networks: [Network] = []
   /// What is wrong with files that were not loaded, or not as somebody may expect.
   public internal(set) var problems: [ConfigurationProblem] = []
+  /// Files of the directory that are broken or being written, and stand for what they held before: networks of theirs may be
+  /// among ``networks``.
+  public internal(set) var outdatedFiles: [String] = []
+  /// Whether networks of the directory were asked for, and there are none.
+  var directoryIsEmpty = false
 
   /// The interface of the first network that is not loopback: `eth0`.
   public var defaultInterfaceName: String { interfacePrefix + "0" }
@@ -51,11 +56,13 @@ enum LoopbackNetwork {
 
 extension NetworkingConfiguration {
   /// Loads networks; nothing is changed if that throws.
-  /// - Parameter contents: What the directory holds.
+  /// - Parameter read: Tells what the directory holds, and which of its files are being written.
   mutating func load(
-    _ sources: [ConfigurationSource], from contents: () -> ConfigurationDirectory.Contents
+    _ sources: [ConfigurationSource],
+    from read: () -> (contents: ConfigurationDirectory.Contents, beingWritten: [String])
   ) throws(ContainerNetworkingError) {
     var found: [(network: Network, index: Int?)] = []
+    var directory: ConfigurationDirectory.Contents?
     var problems: [ConfigurationProblem] = []
     for source in sources {
       switch source.origin {
@@ -63,9 +70,17 @@ extension NetworkingConfiguration {
         let network = Network(list: LoopbackNetwork.list, interfaceName: LoopbackNetwork.interfaceName)
         found.append((network, nil))
       case .directory(let all):
-        let contents = contents()
-        problems += contents.problems
-        found += contents.networks.prefix(all ? .max : maximumConfigurationCount).map {
+        if directory == nil {
+          let (contents, beingWritten) = read()
+          directory = contents
+          problems += contents.problems
+          problems += beingWritten.map {
+            ConfigurationProblem(
+              file: $0, reason: "somebody is writing it", remedy: "load again when that is done")
+          }
+        }
+        let maximum = all || maximumConfigurationCount == 0 ? .max : maximumConfigurationCount
+        found += directory!.networks.prefix(maximum).map {
           (Network(list: $0.list, interfaceName: "", file: $0.file), nil)
         }
       case .bytes(let bytes):
@@ -88,6 +103,8 @@ extension NetworkingConfiguration {
     }
     networks = try name(found)
     self.problems = problems
+    outdatedFiles = directory?.outdatedFiles ?? []
+    directoryIsEmpty = directory?.networks.isEmpty == true
   }
 
   /// Chosen numbers first; the others get the lowest that are free, in order.
