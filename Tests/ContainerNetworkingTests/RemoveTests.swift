@@ -142,10 +142,65 @@ import Testing
     }
   }
 
+  /// As long as the namespace is there it is not certain that nothing is left: the note stays, for the next DEL or GC.
+  @Test func whatMayNotBeGoneIsRemembered() async throws {
+    fixture.write("", "namespace")
+    let there = fixture.directory.file("namespace")
+    for (message, namespace, remembers) in [
+      ("link eth0 not found", there, true), ("link eth0 not found", "/nowhere", false),
+      ("exec: \\\"iptables\\\": executable file not found in $PATH", "/nowhere", true),
+    ] {
+      let networking = try fixture.networking()
+      try await networking.load(
+        .text(fixture.noop("net", #""DEL":[{"error":{"code":100,"msg":"\#(message)"}},{}]"#)))
+      _ = try await networking.setUp("c1", namespace: namespace)
+      try await networking.remove("c1")
+      #expect(try await networking.attachments().count == (remembers ? 1 : 0), "\(message)")
+      try await networking.remove("c1")
+      #expect(try await networking.attachments().isEmpty)
+      unlink(fixture.directory.file("calls"))
+    }
+  }
+
+  /// Plugins that are not installed any more keep no container, if today's configuration does without, or somebody gives up.
+  @Test func pluginsThatAreGone() async throws {
+    try fixture.install("noop", "debug")
+    let old = fixture.noop("net", type: "debug")
+    let networking = try fixture.networking(embedded: .none)
+    try await networking.load(.text(old))
+    for id in ["c1", "c2", "c3", "c4"] { _ = try await networking.setUp(id, namespace: "/run/netns/\(id)") }
+    unlink("\(fixture.plugins)/debug")
+    let error = try await removal(networking)
+    #expect(error.kind == .pluginFailed && error.failures.count == 1)
+    #expect(error.description.hasSuffix("or call forget(_:) and see to what they have left yourself"))
+    try await networking.load(.text(fixture.noop("net")))
+    try await networking.remove("c1")
+    #expect(try fixture.texts().last == "DEL net c1 eth0")
+    try await networking.collectGarbage(keeping: ["c3", "c4"])
+    #expect(Array(try fixture.texts().suffix(2)) == ["DEL net c2 eth0", "GC net"])
+
+    // Without any configuration.
+    let later = try fixture.networking(embedded: .none)
+    #expect(try await removal(later, "c3").kind == .pluginFailed)
+    let collection = try await failure { () async throws(ContainerNetworkingError) in
+      try await later.collectGarbage(keeping: ["c4"], everyNetwork: true)
+    }
+    #expect(collection.remedy.contains("forget"))
+    let count = try fixture.calls().count
+    try await later.forget("c3")
+    try await later.forget("c9")
+    #expect(try await later.attachments().map(\.parameters.containerID) == ["c4"])
+    #expect(try fixture.calls().count == count)
+  }
+
   @Test func namesThatAreNone() async throws {
     let networking = try fixture.networking()
     #expect(try await removal(networking, "../../etc").kind == .invalidParameter)
     #expect(try await removal(networking, "").kind == .invalidParameter)
+    let forgotten = try await failure { () async throws(ContainerNetworkingError) in
+      try await networking.forget("../x")
+    }
+    #expect(forgotten.kind == .invalidParameter)
   }
 }
 
@@ -189,6 +244,33 @@ import Testing
     try await networking.collectGarbage(keeping: ["c2"], everyNetwork: true)
     #expect(try await networking.attachments().map(\.parameters.containerID) == ["c2"])
     #expect(Array(try fixture.texts().dropFirst(2)) == ["GC new", "GC new", "DEL old c1 eth0"])
+  }
+
+  /// The process may be another one by now, and its namespace a foreign one.
+  @Test(arguments: [false, true]) func namespacesOfProcessesAreNotTrusted(isLoaded: Bool) async throws {
+    let networking = try fixture.networking()
+    try await networking.load(.text(fixture.noop("net")))
+    for (made, expected) in [
+      ("/proc/1234/ns/net", ""), ("//proc/self/ns/net", ""), ("/./proc/1/ns/net", ""),
+      ("/run/netns/c1", "/run/netns/c1"), ("/run/proc/c1", "/run/proc/c1"),
+    ] {
+      try await networking.load(.text(fixture.noop("net")))
+      _ = try await networking.setUp("c1", namespace: made)
+      if !isLoaded { try await networking.load(.text(fixture.noop("other"))) }
+      try await networking.collectGarbage(keeping: [], everyNetwork: true)
+      let deletion = try #require(try fixture.calls().last { $0.json["command"] == "DEL" })
+      #expect(deletion.variable("CNI_NETNS") == expected)
+      #expect(try await networking.attachments().isEmpty)
+    }
+  }
+
+  @Test func beforeAnythingIsLoaded() async throws {
+    let networking = try fixture.networking()
+    let error = try await failure { () async throws(ContainerNetworkingError) in
+      try await networking.collectGarbage(keeping: [])
+    }
+    #expect(error.kind == .notInitialized)
+    try await networking.collectGarbage(keeping: [], everyNetwork: true)
   }
 
   @Test func runsAlone() async throws {

@@ -2,6 +2,8 @@ import AsyncRuntime
 import CNI
 import CNIExecution
 import CNIRuntime
+import Glibc
+import LinuxNetworking
 
 extension ContainerNetworking {
   /// Takes a container off all networks: those that are loaded, and those that the cache remembers it to be attached to, by this
@@ -18,7 +20,8 @@ extension ContainerNetworking {
   ///     remembers.
   ///   - timeout: How long all of it may take; `nil` is no limit.
   /// - Throws: `pluginFailed` with all that has failed, `timedOut`, `cancelled`; the cache keeps a note then.
-  ///   `invalidParameter`.
+  ///   `invalidParameter`. If plugins are not installed any more that the container was attached with, and the networks that are
+  ///   loaded do without, those are used; otherwise ``forget(_:timeout:)`` is what remains.
   public func remove(
     _ id: String, namespace: String? = nil, labels: [String: String]? = nil,
     capabilities: [Capability]? = nil,
@@ -26,9 +29,7 @@ extension ContainerNetworking {
   ) async throws(ContainerNetworkingError) {
     let operation = "remove container \"\(id)\""
     let deadline = timeout.map(Deadline.after)
-    do throws(CNIError) { try Validation.containerID(id) } catch {
-      throw ContainerNetworkingError(.invalidParameter, operation, error.message, error.details)
-    }
+    try validate(id, operation)
     let removal = Removal(
       runtime: runtime, id: id, namespace: namespace,
       arguments: try labels.map { (labels) throws(ContainerNetworkingError) in
@@ -43,13 +44,72 @@ extension ContainerNetworking {
     }
   }
 
+  /// Has the cache forget a container, and asks no plugin for anything: for one whose plugins will never be there again. What
+  /// they have made of it stays.
+  /// - Parameters:
+  ///   - id: The container's ID.
+  ///   - timeout: How long to wait for an earlier operation on the container; `nil` is no limit.
+  /// - Throws: `invalidParameter`, `cache`, `timedOut`, `cancelled`.
+  public func forget(_ id: String, timeout: Duration? = nil) async throws(ContainerNetworkingError) {
+    let operation = "forget container \"\(id)\""
+    let deadline = timeout.map(Deadline.after)
+    try validate(id, operation)
+    try await containers.withLock(
+      id, until: deadline, otherwise: { ContainerNetworkingError(operation, $0) }
+    ) { () async throws(ContainerNetworkingError) in
+      var failures: [RuntimeError] = []
+      for entry in try await remembered(of: id, until: deadline, operation) {
+        do throws(RuntimeError) { try await runtime.forget(entry.network, entry.attachment, operation) } catch
+        {
+          failures.append(error)
+        }
+      }
+      if !failures.isEmpty { throw ContainerNetworkingError(operation, failures: failures) }
+    }
+  }
+
   /// What the cache remembers to be attached, of one container if one is given. An entry without a result is that of a set-up
-  /// which is under way, or was killed.
+  /// which is under way, was killed, or failed and could not be undone.
+  /// - Parameter id: The container's ID; `nil` is all of them.
+  /// - Throws: `cancelled`.
   public func attachments(of id: String? = nil) async throws(ContainerNetworkingError) -> [CacheEntry] {
+    try await remembered(of: id, until: nil, "read the cache")
+  }
+
+  func remembered(
+    of id: String?, until deadline: Deadline?, _ operation: String
+  ) async throws(ContainerNetworkingError) -> [CacheEntry] {
     do throws(RuntimeError) {
-      return try await runtime.blocking(operation: "read the cache") { $0.cachedAttachments(containerID: id) }
+      return try await runtime.blocking(until: deadline, operation: operation) {
+        $0.cachedAttachments(containerID: id)
+      }
     } catch {
-      throw ContainerNetworkingError("read the cache", failures: [error])
+      throw ContainerNetworkingError(operation, failures: [error])
+    }
+  }
+}
+
+extension AsyncRuntime {
+  /// Removes an entry of the cache.
+  fileprivate func forget(
+    _ network: String, _ attachment: Attachment, _ operation: String
+  ) async throws(RuntimeError) {
+    let removed = try await blocking(operation: operation) { runtime in
+      Result { () throws(RuntimeError) in try runtime.forget(network, attachment, operation) }
+    }
+    try removed.get()
+  }
+}
+
+extension CNIRuntime {
+  fileprivate func forget(
+    _ network: String, _ attachment: Attachment, _ operation: String
+  ) throws(RuntimeError) {
+    do throws(FileError) { try cache.remove(network: network, attachment) } catch {
+      throw RuntimeError(
+        kind: .cache, operation: operation, network: network, attachment: attachment, file: error.path,
+        reason: "\(error)", remedy: "the cache directory \(cache.directory) has to be writable",
+        code: .ioFailure)
     }
   }
 }
@@ -105,40 +165,48 @@ private struct Removal {
     _ network: String, _ interface: String, _ list: NetworkConfigurationList?, _ entry: CacheEntry?
   ) async throws(RuntimeError) {
     var parameters =
-      entry?.parameters
+      entry?.lastingParameters
       ?? AttachmentParameters(containerID: id, namespace: "", interfaceName: interface)
-    if let namespace {
-      parameters.namespace = namespace
-    } else if parameters.namespace.hasPrefix("/proc/") {
-      parameters.namespace = ""
-    }
+    if let namespace { parameters.namespace = namespace }
     if let arguments { parameters.arguments = arguments }
     if let capabilities { parameters.capabilityArguments = capabilities }
 
-    let runtime = runtime.for(network)
     do throws(RuntimeError) {
-      if var entry {
-        // An entry that cannot be read any more leaves only what is loaded now.
-        if list == nil || (try? entry.configurationList()) != nil {
-          entry.parameters = parameters
-          return try await runtime.delete(entry, limits: limits)
-        }
-      }
-      if let list { try await runtime.delete(list, parameters, limits: limits) }
+      try await delete(network, parameters, list, entry)
     } catch {
-      guard error.failures.allSatisfy({ $0.saysAlreadyGone(namespace: parameters.namespace) }),
-        !error.failures.isEmpty
+      guard !error.failures.isEmpty,
+        error.failures.allSatisfy({ $0.saysAlreadyGone(namespace: parameters.namespace) })
       else { throw error }
-      self.runtime.logger.warning("\(error)", metadata: ["cni.container": "\(id)"])
-      // Nothing would ever be different.
-      try await forget(network, parameters.attachment)
+      runtime.logger.warning("\(error)", metadata: ["cni.container": "\(id)"])
+      // In a namespace that is still there the plugin may have missed something else that it needs: then the note stays for the
+      // next DEL or GC, as libcni has it. Otherwise nothing would ever be different.
+      guard error.failures.allSatisfy({ !$0.missesProgram }) else { return }
+      let namespace = parameters.namespace
+      let isGone = try await runtime.blocking(operation: "look for namespace \(namespace)") { _ in
+        namespace.isEmpty || (access(namespace, F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR))
+      }
+      if isGone {
+        try await runtime.forget(network, parameters.attachment, "forget container \"\(id)\"")
+      }
     }
   }
 
-  private func forget(_ network: String, _ attachment: Attachment) async throws(RuntimeError) {
-    try await runtime.blocking(operation: "forget container \"\(id)\"") { runtime in
-      try? runtime.cache.remove(network: network, attachment)
+  private func delete(
+    _ network: String, _ parameters: AttachmentParameters, _ list: NetworkConfigurationList?,
+    _ entry: CacheEntry?
+  ) async throws(RuntimeError) {
+    let runtime = runtime.for(network)
+    // An entry that cannot be read any more leaves only what is loaded now.
+    if var entry, list == nil || (try? entry.configurationList()) != nil {
+      entry.parameters = parameters
+      do throws(RuntimeError) { return try await runtime.delete(entry, limits: limits) } catch {
+        // Nor does one whose plugins have been replaced by others.
+        guard error.lacksOnlyPlugins, list != nil else { throw error }
+        self.runtime.logger.warning(
+          "trying with the configuration of today: \(error)", metadata: ["cni.container": "\(id)"])
+      }
     }
+    if let list { try await runtime.delete(list, parameters, limits: limits) }
   }
 }
 
@@ -146,8 +214,15 @@ extension PluginFailure {
   /// Whether a DEL has failed because what it was to remove is not there, which should not be an error. Plugins that make
   /// it one anyway say so in these words; container runtimes have come to look for them.
   fileprivate func saysAlreadyGone(namespace: String) -> Bool {
-    guard case .error(let error) = cause else { return false }
-    let text = "\(error.message) \(error.details)"
-    return text.contains("not found") || (namespace.isEmpty && text.contains("no such file or directory"))
+    guard case .error = cause else { return false }
+    return words.contains("not found") || (namespace.isEmpty && words.contains("no such file or directory"))
+  }
+
+  /// Whether a program is missing that the plugin was to execute: what that was to remove is still there.
+  fileprivate var missesProgram: Bool { words.contains("executable file not found") }
+
+  private var words: String {
+    guard case .error(let error) = cause else { return "" }
+    return "\(error.message) \(error.details)"
   }
 }
