@@ -1,5 +1,6 @@
 import CNI
-import ContainerNetworking
+@testable import ContainerNetworking
+import Glibc
 import Testing
 
 /// A set-up that fails, is called off or takes too long leaves nothing.
@@ -40,6 +41,39 @@ import Testing
       expectAllUndone(texts)
       #expect(try await networking.attachments().isEmpty)
     }
+  }
+
+  /// A network that has failed by itself is told even if others had failed before all of it was undone.
+  @Test func severalFailures() async throws {
+    fixture.configure(
+      "10.conflist",
+      fixture.noop("a", #""ADD":{"error":{"code":107,"msg":"a will not"}},"DEL":{"delay":1500}"#))
+    fixture.configure(
+      "20.conflist", fixture.noop("b", #""ADD":{"error":{"code":108,"msg":"b will not"},"delay":100}"#))
+    let networking = try fixture.networking()
+    try await networking.load(.allConfigurations)
+    let error = try await failure { () async throws(ContainerNetworkingError) in
+      _ = try await networking.setUp("c1", namespace: "/run/netns/c1")
+    }
+    #expect(error.kind == .pluginFailed)
+    #expect(error.failures.map(\.code.rawValue) == [107, 108])
+    #expect(error.undoFailures.isEmpty)
+  }
+
+  /// What has failed before it was called off has not failed because of that.
+  @Test func calledOffWhileItIsUndone() async throws {
+    fixture.configure(
+      "10.conflist",
+      fixture.noop("a", #""ADD":{"error":{"code":107,"msg":"no addresses left"}},"DEL":{"delay":1000}"#))
+    let networking = try fixture.networking()
+    try await networking.load(.allConfigurations)
+    let task = Task { try await networking.setUp("c1", namespace: "/run/netns/c1") }
+    try await eventually { try fixture.calls().count == 2 }
+    task.cancel()
+    let error = await #expect(throws: ContainerNetworkingError.self) { try await task.value }
+    #expect(error?.kind == .pluginFailed)
+    #expect(error?.code?.rawValue == 107)
+    #expect(try await networking.attachments().isEmpty)
   }
 
   @Test func theOthersAreStopped() async throws {
@@ -93,7 +127,7 @@ import Testing
 
   @Test func takesTooLong() async throws {
     fixture.configure("10.conflist", fixture.noop("quick"))
-    fixture.configure("20.conflist", fixture.noop("slow", #""ADD":{"delay":60000}"#))
+    fixture.configure("20.conflist", fixture.noop("slow", #""ADD":{"delay":600000}"#))
     let networking = try fixture.networking()
     try await networking.load(.allConfigurations)
     let start = ContinuousClock.now
@@ -101,7 +135,8 @@ import Testing
       _ = try await networking.setUp("c1", namespace: "/run/netns/c1", timeout: .seconds(2))
     }
     #expect(error.kind == .timedOut)
-    #expect(ContinuousClock.now - start < .seconds(50))
+    // Half of what the plugin would take, and what a busy machine takes.
+    #expect(ContinuousClock.now - start < .seconds(300))
     #expect(
       try fixture.texts().filter { $0.hasPrefix("DEL") }.sorted() == [
         "DEL quick c1 eth0", "DEL slow c1 eth1",
@@ -120,6 +155,7 @@ import Testing
     }
     #expect(error.kind == .timedOut)
     let waiting = Task { try await networking.remove("c1") }
+    try await eventually { networking.containers.waiting == 1 }
     waiting.cancel()
     let cancelled = await #expect(throws: ContainerNetworkingError.self) { try await waiting.value }
     #expect(cancelled?.kind == .cancelled)
@@ -158,9 +194,51 @@ import Testing
     #expect(error.failures.map(\.network) == ["b"])
     #expect(error.undoFailures.map(\.network) == ["a"])
     #expect(error.description.contains("a stays"))
+    #expect(error.description.split(separator: "a stays").count == 2)
     // It is still known, and the next attempt succeeds.
     #expect(try await networking.attachments(of: "c1").map(\.network) == ["a"])
     try await networking.remove("c1")
     #expect(try await networking.attachments().isEmpty)
+  }
+
+  /// Also of the network that has failed itself, or was called off; once.
+  @Test func whatTheFailedNetworkCannotUndoIsTold() async throws {
+    let stays = #""DEL":[{"error":{"code":111,"msg":"it stays"}},{}]"#
+    for answers in [#""ADD":{"error":{"code":107,"msg":"no"}}"#, #""ADD":{"delay":600000}"#] {
+      fixture.configure("10.conflist", fixture.noop("a", "\(answers),\(stays)"))
+      let networking = try fixture.networking()
+      try await networking.load(.allConfigurations)
+      let task = Task { try await networking.setUp("c1", namespace: "/run/netns/c1") }
+      try await eventually { try fixture.calls().count >= 1 }
+      if answers.contains("delay") { task.cancel() }
+      let error = try #require(await #expect(throws: ContainerNetworkingError.self) { try await task.value })
+      #expect(error.failures.map(\.network) == ["a"] && error.undoFailures.map(\.network) == ["a"])
+      #expect(error.description.split(separator: "it stays").count == 2, "\(error)")
+      #expect(try await networking.attachments().map(\.network) == ["a"])
+      try await networking.remove("c1")
+      #expect(try await networking.attachments().isEmpty)
+      unlink(fixture.directory.file("calls"))
+    }
+  }
+
+  /// Whatever hangs while containers are set up: others can be removed, the configuration read, and the status asked for.
+  @Test(.timeLimit(.minutes(2))) func aHangingPluginHoldsUpNobodyElse() async throws {
+    let networking = try fixture.networking(maximumConcurrency: 1)
+    try await networking.load(.text(fixture.noop("net", #""ADD":[{},{"delay":600000}]"#)))
+    _ = try await networking.setUp("c2", namespace: "/run/netns/c2")
+    let hanging = Task { try await networking.setUp("c1", namespace: "/run/netns/c1") }
+    try await eventually { try fixture.calls().count == 2 }
+    let queued = Task { try await networking.setUp("c3", namespace: "/run/netns/c3") }
+    try await eventually { networking.runtime.threads.waiting == 1 }
+    try await networking.status()
+    try await networking.check("c2")
+    try await networking.remove("c2")
+    try await networking.reload()
+    #expect(try await networking.attachments().map(\.parameters.containerID) == ["c1"])
+    #expect(
+      Array(try fixture.texts().dropFirst(2)) == ["STATUS net", "CHECK net c2 eth0", "DEL net c2 eth0"])
+    queued.cancel()
+    hanging.cancel()
+    _ = await (queued.result, hanging.result)
   }
 }

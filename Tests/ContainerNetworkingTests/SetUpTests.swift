@@ -1,5 +1,5 @@
 import CNI
-import ContainerNetworking
+@testable import ContainerNetworking
 import NetworkAddresses
 import Testing
 
@@ -117,10 +117,16 @@ import Testing
       }
       #expect(error.kind == .invalidParameter, "\(labels)")
     }
+    try await networking.load(.loopback, .defaultConfiguration)
     let name = try await failure { () async throws(ContainerNetworkingError) in
       _ = try await networking.setUp("../c1", namespace: "/run/netns/c1")
     }
-    #expect(name.kind == .invalidParameter)
+    // Said once, and not for each network.
+    #expect(name.kind == .invalidParameter && name.failures.isEmpty)
+    let checked = try await failure { () async throws(ContainerNetworkingError) in
+      try await networking.check("../c1")
+    }
+    #expect(checked.kind == .invalidParameter && checked.failures.isEmpty)
     #expect(try fixture.calls().isEmpty)
     try await networking.load(.text(fixture.noop("net")))
     _ = try await networking.setUp("c1", namespace: "/run/netns/c1", labels: ["EMPTY": ""])
@@ -218,6 +224,61 @@ import Testing
     #expect(error.description.contains("a is gone") && error.description.contains("c is gone"))
   }
 
+  /// CHECK gets what ADD was given, unless somebody says otherwise.
+  @Test func checkRemembers() async throws {
+    fixture.configure("10.conflist", fixture.noop("net", capabilities: ["mac", "cgroupPath"]))
+    let networking = try fixture.networking()
+    try await networking.load(.defaultConfiguration)
+    let mac = try #require(MACAddress("02:42:00:00:00:07"))
+    _ = try await networking.setUp(
+      "c1", namespace: "/run/netns/c1", labels: ["A": "b"], capabilities: [.mac(mac)])
+    try await networking.check("c1")
+    try await networking.check("c1", namespace: "/x", labels: [:], capabilities: [.cgroupPath("/p")])
+    let calls = try fixture.calls().dropFirst()
+    #expect(calls.map { $0.variable("CNI_NETNS") } == ["/run/netns/c1", "/x"])
+    #expect(calls.map { $0.variable("CNI_ARGS") } == ["A=b", ""])
+    #expect(
+      calls.map { $0.standardInput["runtimeConfig"] } == [
+        ["mac": "02:42:00:00:00:07"], ["cgroupPath": "/p"],
+      ])
+    // A process may be another one by now.
+    _ = try await networking.setUp("c2", namespace: "/proc/1234/ns/net")
+    let error = try await failure { () async throws(ContainerNetworkingError) in
+      try await networking.check("c2")
+    }
+    #expect(error.kind == .invalidParameter)
+    #expect(error.remedy == "give its path as namespace:")
+  }
+
+  /// What no plugin has to do with.
+  @Test func checkThatCannotBe() async throws {
+    fixture.configure("10.conflist", fixture.noop("net"))
+    let networking = try fixture.networking()
+    try await networking.load(.defaultConfiguration)
+    let unknown = try await failure { () async throws(ContainerNetworkingError) in
+      try await networking.check("c1", namespace: "/run/netns/c1")
+    }
+    #expect(unknown.kind == .cache && unknown.code == .unknownContainer)
+    try await networking.load(.text(fixture.noop("old", version: "0.3.1")))
+    _ = try await networking.setUp("c1", namespace: "/run/netns/c1")
+    let old = try await failure { () async throws(ContainerNetworkingError) in
+      try await networking.check("c1")
+    }
+    #expect(old.kind == .checkNotSupported)
+    #expect(try fixture.texts() == ["ADD old c1 eth0"])
+  }
+
+  @Test func aCacheThatCannotBeWritten() async throws {
+    fixture.write("", "cache")
+    fixture.configure("10.conflist", fixture.noop("net"))
+    let networking = try fixture.networking()
+    try await networking.load(.defaultConfiguration)
+    let error = try await failure { () async throws(ContainerNetworkingError) in
+      _ = try await networking.setUp("c1", namespace: "/run/netns/c1")
+    }
+    #expect(error.kind == .cache && error.plugin == nil)
+  }
+
   /// Operations on one container come one after the other, those on others at the same time.
   @Test func operationsOnOneContainer() async throws {
     fixture.configure("10.conflist", fixture.noop("net", #""ADD":[{"delay":600000},{}]"#))
@@ -226,6 +287,7 @@ import Testing
     let first = Task { try await networking.setUp("c1", namespace: "/run/netns/c1") }
     try await eventually { try fixture.calls().count == 1 }
     let removal = Task { try await networking.remove("c1", namespace: "/run/netns/c1") }
+    try await eventually { networking.containers.waiting == 1 }
     _ = try await networking.setUp("c2", namespace: "/run/netns/c2")
     // c1 has not even been asked to go.
     #expect(try fixture.texts() == ["ADD net c1 eth0", "ADD net c2 eth0"])

@@ -16,7 +16,8 @@ extension ContainerNetworking {
   ///
   /// If one of them fails, the others are stopped, and what has been done is undone: the container is attached to all networks or
   /// to none. (Attachments that exist since an earlier call stay as they are.) The same is done if the task is cancelled, or the
-  /// time is over.
+  /// time is over. What could not be undone is in ``ContainerNetworkingError/undoFailures``; a linked-in plugin that
+  /// did not stop in time is among that.
   /// - Parameters:
   ///   - id: The container's ID.
   ///   - namespace: The path of its network namespace.
@@ -26,7 +27,7 @@ extension ContainerNetworking {
   ///   - order: Whether to attach it to all networks at once.
   ///   - timeout: How long all of it may take, without the undoing; `nil` is no limit.
   /// - Throws: `notInitialized`, `noConfiguration`; `invalidParameter`; `pluginFailed`, `timedOut`, `cancelled`;
-  ///   `invalidResult`.
+  ///   `invalidResult`; `invalidConfiguration`, `cache`.
   public func setUp(
     _ id: String, namespace: String, labels: [String: String] = [:], capabilities: [Capability] = [],
     order: SetUpOrder = .parallel, timeout: Duration? = nil
@@ -34,6 +35,7 @@ extension ContainerNetworking {
     let operation = "set up container \"\(id)\""
     let deadline = timeout.map(Deadline.after)
     let networks = try ready(operation).networks
+    try validate(id, operation)
     let arguments = try CNIArguments(labels: labels, operation)
     let attachments = networks.map { network in
       PlannedAttachment(
@@ -88,7 +90,7 @@ extension ContainerNetworking {
       // Whoever was stopped because another one failed has no failure of its own to tell.
       let own = failures.filter { $0.kind != .cancelled }
       failed = ContainerNetworkingError(operation, failures: own.isEmpty || Task.isCancelled ? failures : own)
-      failed.undoFailures = failures.filter { $0.kind == .cancelled && !$0.undoProblems.isEmpty }
+      failed.undoFailures = failures.filter { !$0.undoProblems.isEmpty }
     }
     let made = zip(zip(attachments, outcomes), existing).compactMap { pair, existed in
       if !existed, case .success? = pair.1 { pair.0 } else { nil }
@@ -142,36 +144,6 @@ extension ContainerNetworking {
       }
       return failures
     }.value
-  }
-
-  /// Asks every plugin whether the container's attachments are still as ADD has left them. Goes through all networks.
-  /// - Throws: `pluginFailed` with all that is wrong; `notInitialized`, `noConfiguration`, `invalidParameter`, `timedOut`,
-  ///   `cancelled`.
-  public func check(
-    _ id: String, namespace: String, labels: [String: String] = [:], capabilities: [Capability] = [],
-    timeout: Duration? = nil
-  ) async throws(ContainerNetworkingError) {
-    let operation = "check container \"\(id)\""
-    let deadline = timeout.map(Deadline.after)
-    let networks = try ready(operation).networks
-    let arguments = try CNIArguments(labels: labels, operation)
-    let limits = limits(until: deadline)
-    try await containers.withLock(
-      id, until: deadline, otherwise: { ContainerNetworkingError(operation, $0) }
-    ) { () async throws(ContainerNetworkingError) in
-      var failures: [RuntimeError] = []
-      for network in networks {
-        let parameters = AttachmentParameters(
-          containerID: id, namespace: namespace, interfaceName: network.interfaceName, arguments: arguments,
-          capabilityArguments: JSONObject(capabilities))
-        do throws(RuntimeError) {
-          try await runtime.for(network.name).check(network.list, parameters, limits: limits)
-        } catch {
-          failures.append(error)
-        }
-      }
-      if !failures.isEmpty { throw ContainerNetworkingError(operation, failures: failures) }
-    }
   }
 }
 
