@@ -57,8 +57,11 @@ import Testing
       if asProcesses { try host.fixture.install("bridge", "host-local", "portmap", "ptp") }
       let names = (0..<4).map { "c\($0)" }
       try host.makeContainers(names)
+      // How often an ADD was under way, which shows in an entry without a result.
       var interrupted = 0
-      for _ in 0..<25 {
+      var rounds = 0
+      while rounds < 25 || (interrupted < 5 && rounds < 100) {
+        rounds += 1
         let process = try ChildProcess(
           [
             String(manager), host.fixture.configurations, host.fixture.cache,
@@ -69,15 +72,16 @@ import Testing
         process.send(signal: 9)
         #expect(try process.wait().exitStatus == -9)
         let successor = try host.networking(embedded: asProcesses ? .none : ReferencePlugins.all)
-        try waitFor {
-          let known = Set(try await successor.attachments().map(\.parameters.containerID))
-          for id in known { try await successor.remove(id) }
+        let wasInterrupted = try waitFor {
+          let known = try await successor.attachments()
+          for id in Set(known.map(\.parameters.containerID)) { try await successor.remove(id) }
+          return known.contains { $0.result == nil }
         }
+        if wasInterrupted { interrupted += 1 }
         let left = try host.leftovers(names)
         #expect(left == [])
-        interrupted += 1
       }
-      #expect(interrupted == 25)
+      #expect(interrupted >= 5)
     }
   }
 }
