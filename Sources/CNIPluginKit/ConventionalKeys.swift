@@ -5,7 +5,9 @@ extension PluginCall {
   /// The hardware address the caller asks for: `runtimeConfig.mac`, else `args.cni.mac`, else `MAC` of `CNI_ARGS`, else
   /// the value of the plugin's own `key`.
   ///
-  /// - Parameter argumentsFirst: `args.cni.mac` comes before `runtimeConfig.mac`.
+  /// - Parameters:
+  ///   - key: The plugin's own key; nil: it has none.
+  ///   - argumentsFirst: `args.cni.mac` comes before `runtimeConfig.mac`.
   /// - Throws: code 7 or, for `CNI_ARGS`, 4: for what is not an address, or not one that an interface can have.
   public func requestedMAC(
     elseKey key: String? = nil, argumentsFirst: Bool = false

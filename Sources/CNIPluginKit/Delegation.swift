@@ -17,7 +17,10 @@ extension PluginCall {
 
   /// Calls another plugin with the variables of the request at hand, and a configuration of the caller's making.
   ///
-  /// - Parameter configuration: An object with `name`, `type` and, unless it is to be 0.1.0, `cniVersion`.
+  /// - Parameters:
+  ///   - type: The plugin's type.
+  ///   - command: What it is asked to do.
+  ///   - configuration: An object with `name`, `type` and, unless it is to be 0.1.0, `cniVersion`.
   /// - Throws: `CNIError`, the delegate's own or one that says how it failed.
   @discardableResult
   public func delegate(

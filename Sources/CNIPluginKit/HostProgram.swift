@@ -9,7 +9,9 @@ public struct HostProgram: Sendable {
 
   /// A program that is looked for in `PATH`.
   ///
-  /// - Parameter remedy: What to do if it is not installed.
+  /// - Parameters:
+  ///   - name: Its name.
+  ///   - remedy: What to do if it is not installed.
   public init(
     _ name: String, remedy: String = "install it, or choose the nftables back end, which needs no program"
   ) {

@@ -69,6 +69,7 @@ public struct LinkUse: Sendable {
   /// Gives the link its routes.
   ///
   /// - Parameters:
+  ///   - index: The link's index.
   ///   - table: Where those of the main table go; nil: there.
   ///   - replace: In place of routes to the same destination, such as the kernel's.
   public func routeRequests(index: Int32, table: UInt32? = nil, replace: Bool = false) -> [RouteRequest] {

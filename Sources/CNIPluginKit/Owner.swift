@@ -67,7 +67,9 @@ public struct Owner: Hashable, Sendable, CustomStringConvertible {
   ///
   /// Being derived, not random, it lets DEL find the link when the container's namespace is already gone.
   ///
-  /// - Parameter attempt: Above 0, another name, for when the first one is taken by somebody else.
+  /// - Parameters:
+  ///   - prefix: What the name begins with.
+  ///   - attempt: Above 0, another name, for when the first one is taken by somebody else.
   public func linkName(prefix: String = "veth", attempt: Int = 0) -> String {
     prefix + String(FNV.hexadecimal(attempt == 0 ? description : "\(attempt) " + description).prefix(8))
   }

@@ -59,7 +59,9 @@ extension EmbeddedPlugin {
 extension Plugin {
   /// What is wrong with a configuration, as an ADD would find it, without doing anything; `nil` if nothing is.
   ///
-  /// - Parameter keys: Takes note of the keys that the plugin asks for.
+  /// - Parameters:
+  ///   - configuration: What the plugin would get on standard input.
+  ///   - keys: Takes note of the keys that the plugin asks for.
   public static func problem(in configuration: JSONValue, recording keys: KeyRecord? = nil) -> CNIError? {
     var request = PluginRequest(
       command: .add, containerID: "none", namespace: "/proc/self/ns/net", interfaceName: "none")

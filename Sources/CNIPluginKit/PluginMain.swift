@@ -9,6 +9,7 @@ public enum PluginMain {
   /// Without `CNI_COMMAND` it explains on standard error what the program is and how it is meant to be called.
   ///
   /// - Parameters:
+  ///   - plugin: The plugin.
   ///   - embedded: Plugins that stand in for delegates that are not found in `CNI_PATH`.
   ///   - version: The program's version, for that explanation.
   /// - Returns: The exit status.

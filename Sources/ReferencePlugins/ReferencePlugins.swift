@@ -24,6 +24,7 @@ public enum ReferencePlugins {
   /// Called by hand (without `CNI_COMMAND`), `dhcp daemon` is the daemon that the plugin dhcp needs.
   ///
   /// - Parameters:
+  ///   - name: The plugin's type.
   ///   - arguments: What follows the program's name.
   ///   - version: The program's version.
   /// - Returns: The exit status.
@@ -42,7 +43,10 @@ public enum ReferencePlugins {
   /// What is wrong with a configuration for the plugin of that type, as an ADD would find it; `nil` if nothing is, or if
   /// there is no such plugin here.
   ///
-  /// - Parameter keys: Takes note of the keys that the plugin asks for.
+  /// - Parameters:
+  ///   - configuration: What the plugin would get on standard input.
+  ///   - type: The plugin's type.
+  ///   - keys: Takes note of the keys that the plugin asks for.
   public static func problem(
     in configuration: JSONValue, for type: String, recording keys: KeyRecord? = nil
   ) -> CNIError? {

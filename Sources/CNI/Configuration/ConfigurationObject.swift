@@ -65,7 +65,9 @@ public struct ConfigurationObject {
   public func text(_ key: String) throws(CNIError) -> String? { try value(key)?.string() }
 
   /// A string that has to be there and must not be empty.
-  /// - Parameter remedy: what to write, if it is missing.
+  /// - Parameters:
+  ///   - key: its key.
+  ///   - remedy: what to write, if it is missing.
   public func requiredString(_ key: String, remedy: String = "") throws(CNIError) -> String {
     guard let text = try string(key) else { throw missing(key, remedy: remedy) }
     return text

@@ -7,8 +7,12 @@ extension ForeignPortMappings {
   /// Leads the mappings to those of the addresses (each with the length of its network) that they serve, the first of
   /// each family.
   ///
-  /// - Parameter forms: Which of a family's two tables is meant; where it does not say, the one that the host's own rules
-  ///   are in.
+  /// - Parameters:
+  ///   - mappings: What is led where.
+  ///   - addresses: The container's addresses.
+  ///   - settings: The conditions, and the chain that marks.
+  ///   - forms: Which of a family's two tables is meant; where it does not say, the one that the host's own rules
+  ///     are in.
   /// - Throws: what `iptables-restore` says, if a condition makes no sense to it or the external chain is not there.
   public func installIPTables(
     _ mappings: [PortMapping], to addresses: [IPPrefix], _ settings: Settings,

@@ -68,10 +68,12 @@ public struct OwnedTable: Sendable {
   /// A table of ours.
   ///
   /// - Parameters:
-  ///   - index: The name of a map that tells at once which owners have something in the table, and how much. With it,
-  ///     removing what an owner has needs no search where there is nothing.
+  ///   - table: The table.
+  ///   - index: The name of a map that tells at once which owners have something in the table, and how much. With
+  ///     it, removing what an owner has needs no search where there is nothing.
   ///   - base: Further sets and chains that are there as long as the table is.
-  ///   - isShared: Whether an administrator may have put something into it, so that it does not go with the last element.
+  ///   - isShared: Whether an administrator may have put something into it, so that it does not go with the last
+  ///     element.
   ///   - layout: The layout that a set belongs to, found by the set's name, without rules; nil for sets of the base.
   public init(
     _ table: Table, index: String? = nil, base: Layout = Layout(sets: [], chains: []), isShared: Bool = false,
@@ -118,6 +120,8 @@ extension OwnedTable {
   ///   - entries: The elements, each key once; their comments are set here.
   ///   - layouts: The layouts of their sets, with rules.
   ///   - extra: Elements of the base that have no owner.
+  ///   - owner: Whose elements they are.
+  ///   - socket: A socket in the namespace of the table.
   ///   - resolve: Decides about a key that is somebody else's, or throws.
   public func install(
     _ entries: [Entry], layouts: [Layout], extra: [Entry] = [], owner: Owner,

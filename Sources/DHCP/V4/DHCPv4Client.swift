@@ -125,7 +125,9 @@ public struct DHCPv4Client: Sendable {
 
   /// A client at rest.
   ///
-  /// - Parameter seed: Where its random numbers come from: two clients need different ones.
+  /// - Parameters:
+  ///   - settings: What it is and wants.
+  ///   - seed: Where its random numbers come from: two clients need different ones.
   public init(_ settings: Settings, seed: UInt64) {
     self.settings = settings
     random = SplitMix(state: seed)

@@ -27,9 +27,11 @@ public struct UDPPacket: Hashable, Sendable {
 
   /// Reads a packet; `nil` for what is not IPv4, not UDP, a fragment, cut off, or was damaged on its way.
   ///
-  /// - Parameter checksumIsComplete: false if the kernel says that the sender left the datagram's checksum to hardware
-  ///   which the packet has not met (`TP_STATUS_CSUMNOTREADY`): then it is not looked at. A packet that never leaves
-  ///   the machine is mostly like that.
+  /// - Parameters:
+  ///   - packet: What was received, from the IP header on.
+  ///   - checksumIsComplete: false if the kernel says that the sender left the datagram's checksum to hardware which
+  ///     the packet has not met (`TP_STATUS_CSUMNOTREADY`): then it is not looked at. A packet that never leaves the
+  ///     machine is mostly like that.
   public init?(decoding packet: ArraySlice<UInt8>, checksumIsComplete: Bool = true) {
     var reader = ByteReader(packet)
     guard let first = reader.byte(), first >> 4 == 4, first & 0xf >= 5, reader.byte() != nil,

@@ -133,6 +133,7 @@ public struct DHCPv6Client: Sendable {
   /// - Parameters:
   ///   - clientID: Who it is to servers; another one for each attachment, and the same one each time.
   ///   - associationID: IAID.
+  ///   - settings: What the network wants it to do.
   ///   - seed: Of the random numbers in times and transaction IDs.
   public init(
     clientID: DUID, associationID: UInt32 = 1, settings: Settings = Settings(),
@@ -166,7 +167,9 @@ public struct DHCPv6Client: Sendable {
 
   /// Begins to look for an address.
   ///
-  /// - Parameter wishes: Addresses to ask for; a server need not care.
+  /// - Parameters:
+  ///   - now: The time.
+  ///   - wishes: Addresses to ask for; a server need not care.
   public mutating func start(at now: Duration, wishing wishes: [IPv6Address] = []) -> [Action] {
     self.wishes = wishes
     lease = nil

@@ -4,7 +4,9 @@ import SystemPackage
 extension StateFile {
   /// Makes a directory and those on the way to it. One that is there, or a link to one, is left as it is.
   ///
-  /// - Parameter mode: permissions of each one that is made; the process's umask applies.
+  /// - Parameters:
+  ///   - path: the directory.
+  ///   - mode: permissions of each one that is made; the process's umask applies.
   public static func createDirectories(_ path: String, mode: UInt32 = 0o755) throws(FileError) {
     guard !path.containsNUL else { throw FileError(path: path, operation: "create", errno: .invalidArgument) }
     // Twice and more only if somebody removes directories meanwhile.

@@ -17,7 +17,11 @@ public import SystemPackage
 public enum AddressAnnouncement {
   /// Announces an IPv4 address: an ARP request for it, sent by itself, to everybody (RFC 5227, section 3).
   ///
-  /// - Parameter namespace: descriptor of the network namespace that has the interface; nil: the thread's own.
+  /// - Parameters:
+  ///   - interfaceIndex: the link.
+  ///   - mac: where the address is now.
+  ///   - address: the address.
+  ///   - namespace: descriptor of the network namespace that has the interface; nil: the thread's own.
   public static func gratuitousARP(
     interfaceIndex: Int32, mac: MACAddress, address: IPv4Address, namespace: Int32? = nil
   ) throws(AnnouncementError) {
@@ -27,8 +31,13 @@ public enum AddressAnnouncement {
   /// Announces an IPv6 address: an unsolicited neighbour advertisement that overrides what the neighbours
   /// know, to all nodes of the link (RFC 4861, sections 4.4 and 7.2.6).
   ///
-  /// - Parameter isRouter: for an address of a gateway. A neighbour that hears otherwise takes it from its list
-  ///   of default routers.
+  /// - Parameters:
+  ///   - interfaceIndex: the link.
+  ///   - mac: where the address is now.
+  ///   - address: the address.
+  ///   - isRouter: for an address of a gateway. A neighbour that hears otherwise takes it from its list of default
+  ///     routers.
+  ///   - namespace: descriptor of the network namespace that has the interface; nil: the thread's own.
   public static func unsolicitedNeighbourAdvertisement(
     interfaceIndex: Int32, mac: MACAddress, address: IPv6Address, isRouter: Bool = false,
     namespace: Int32? = nil

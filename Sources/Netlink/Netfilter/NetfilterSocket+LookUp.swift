@@ -17,7 +17,10 @@ extension NetfilterSocket {
   /// Looks for a table, chains of it, and elements by their keys. The kernel finds each of them without searching; the
   /// questions travel in one `sendmsg`, or one for every 256.
   ///
-  /// - Parameter elements: A key, and the set it belongs to, with its `key`, `data` and `flags` as it was made.
+  /// - Parameters:
+  ///   - table: The table.
+  ///   - chains: The chains.
+  ///   - elements: A key, and the set it belongs to, with its `key`, `data` and `flags` as it was made.
   public mutating func look(
     at table: Table, chains: [Chain] = [], elements: [(key: [NFTValue], set: NFTSet)] = []
   ) throws(NetlinkError) -> NFTView {

@@ -12,7 +12,9 @@ public struct IPTables: Sendable {
   /// Carries out `batch` in one call of `iptables-restore`, and leaves everything else as it is. Each of its tables
   /// changes as a whole or not at all.
   ///
-  /// - Parameter form: Which of the host's two tables of a name is meant; nil: the one that `iptables` is about.
+  /// - Parameters:
+  ///   - batch: What is to change.
+  ///   - form: Which of the host's two tables of a name is meant; nil: the one that `iptables` is about.
   /// - Throws: `CNIError` with what the program wrote, if it failed or is not installed.
   public func restore(_ batch: IPTablesBatch, form: IPTablesTable.Form? = nil) throws(CNIError) {
     if batch.isEmpty { return }

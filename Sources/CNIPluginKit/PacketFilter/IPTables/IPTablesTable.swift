@@ -164,7 +164,10 @@ extension IPTablesTable {
 
   /// Chains with their rules, by their names; those that are not there are left out.
   ///
-  /// - Parameter names: Nil: all of a legacy table; in nf_tables they are to be named.
+  /// - Parameters:
+  ///   - names: Nil: all of a legacy table; in nf_tables they are to be named.
+  ///   - form: Which of the host's two tables is meant.
+  ///   - socket: A socket in the namespace of the table.
   public func chains(
     _ names: [String]?, in form: Form, _ socket: inout NetfilterSocket
   ) throws(NetlinkError) -> [String: IPTablesChain] {

@@ -3,7 +3,9 @@
 extension TrafficKind {
   /// u32 that matches every packet.
   ///
-  /// - Parameter classID: The class that the packets are of, if nothing else becomes of them.
+  /// - Parameters:
+  ///   - classID: The class that the packets are of, if nothing else becomes of them.
+  ///   - actions: What becomes of them.
   public static func u32(matchingAllInto classID: TrafficHandle? = nil, actions: [TrafficAction] = [])
     -> TrafficKind
   {
@@ -17,7 +19,9 @@ extension TrafficKind {
 
   /// matchall.
   ///
-  /// - Parameter classID: The class that the packets are of, if nothing else becomes of them.
+  /// - Parameters:
+  ///   - classID: The class that the packets are of, if nothing else becomes of them.
+  ///   - actions: What becomes of them.
   public static func matchAll(classID: TrafficHandle? = nil, actions: [TrafficAction] = []) -> TrafficKind {
     TrafficKind("matchall") { options in
       options.attribute(1, ifPresent: classID?.rawValue)

@@ -56,6 +56,10 @@ public struct HTBClass: Hashable, Sendable {
   ///   - ceiling: Bytes per second; nil: the rate.
   ///   - burst: Bytes; nil: what passes between two of the kernel's wake-ups.
   ///   - ceilingBurst: Bytes; nil: likewise.
+  ///   - quantum: How many bytes it sends before it is another's turn; 0: the rate divided by the qdisc's
+  ///     `rateToQuantum`.
+  ///   - priority: 0 to 7; the lowest number is asked first.
+  ///   - clock: The kernel's clock for traffic control.
   public init(
     rate: UInt64, ceiling: UInt64? = nil, burst: UInt32? = nil, ceilingBurst: UInt32? = nil,
     quantum: UInt32 = 0,

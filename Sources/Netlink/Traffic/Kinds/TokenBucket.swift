@@ -34,6 +34,7 @@ public struct TokenBucket: Hashable, Sendable {
   ///   - latency: How long a packet may wait, in microseconds.
   ///   - peakRate: Bytes per second.
   ///   - mtu: The largest packet, in bytes; needed with a peak rate.
+  ///   - clock: The kernel's clock for traffic control.
   public init(
     rate: UInt64, burst: UInt32, latency: UInt32, peakRate: UInt64? = nil, mtu: UInt32 = 0,
     clock: TrafficClock
