@@ -2,6 +2,7 @@ import CNI
 import CNIExecution
 import CNIRuntime
 import Glibc
+import LinuxNetworking
 import Testing
 
 /// The form that the Go library writes and reads.
@@ -115,6 +116,40 @@ import Testing
     #expect(runtime.cachedAttachments(containerID: "none").isEmpty)
     #expect(runtime.cache.entries().problems.map(\.file) == ["\(fixture.path)/cache/results/podnet-c1-eth9"])
     #expect(fixture.runtime().cache.entries(containerID: "c2").problems.isEmpty)
+  }
+
+  @Test func whatCannotBeListedIsNotEmpty() throws {
+    let cache = fixture.runtime().cache
+    let nothing = try cache.list()
+    #expect(nothing.entries.isEmpty && nothing.problems.isEmpty && nothing.bareResults.isEmpty)
+    fixture.write("", "cache/results")
+    let error = #expect(throws: FileError.self) { try cache.list() }
+    #expect(error?.path == cache.resultsDirectory)
+    #expect(cache.entries().problems.map(\.file) == [cache.resultsDirectory])
+    unlink(cache.resultsDirectory)
+    // What an entry does not say, the name of its file does.
+    fixture.write("", "cache/results/podnet-c1-eth0")
+    fixture.write(#"{"cniVersion":"0.3.1"}"#, "cache/results/podnet-c2-eth0")
+    let listing = try cache.list()
+    #expect(listing.entries.isEmpty && listing.problems.map(\.file) == [fixture.cacheFile])
+    #expect(listing.bareResults == ["\(cache.resultsDirectory)/podnet-c2-eth0"])
+    #expect(try cache.list(containerID: "c1").bareResults.isEmpty)
+  }
+
+  /// So the Go library remembers a list whose plugins are in files of their own.
+  @Test func aConfigurationWithoutPluginsIsOfNoUse() throws {
+    let entry = CacheEntry(
+      network: "podnet", parameters: c1,
+      configuration: Array(#"{"cniVersion":"1.0.0","name":"podnet"}"#.utf8),
+      result: nil)
+    let error = #expect(throws: CNIError.self) { try entry.configurationList() }
+    #expect(error?.code == .invalidConfiguration && error?.message.contains("has no plugins") == true)
+    // Garbage is removed by the configuration that is there.
+    let runtime = fixture.runtime()
+    try runtime.cache.write(entry)
+    try runtime.collectGarbage(fixture.list(#"{"type":"first"}"#), validAttachments: [])
+    #expect(fixture.calls.texts() == ["first DEL", "first GC"])
+    #expect(!fixture.exists(fixture.cacheFile))
   }
 
   @Test func unreadableResultIsExplained() throws {

@@ -81,7 +81,8 @@ public struct CacheEntry: Sendable, Hashable {
   }
 
   /// The configuration that the attachment was made with.
-  /// - Throws: code 7 if the entry has none, otherwise what is wrong with it.
+  /// - Throws: code 7 if the entry has none, or one without plugins (the Go library remembers a list without those that
+  ///   are in files of their own); otherwise what is wrong with it.
   public func configurationList() throws(CNIError) -> NetworkConfigurationList {
     let source = "the cached configuration of network \"\(network)\""
     if configuration.isEmpty { throw CNIError(.invalidConfiguration, "\(source) is missing or unreadable") }
@@ -94,6 +95,8 @@ public struct CacheEntry: Sendable, Hashable {
     {
       return try NetworkConfigurationList.wrapping(PluginConfiguration(json: json, source: source))
     }
-    return try NetworkConfigurationList(json: json, source: source)
+    let list = try NetworkConfigurationList(json: json, source: source)
+    if list.plugins.isEmpty { throw CNIError(.invalidConfiguration, "\(source) has no plugins") }
+    return list
   }
 }

@@ -102,38 +102,58 @@ public struct ResultCache: Sendable, Hashable {
     try StateFile.remove(file(network: network, attachment))
   }
 
-  /// All attachments that are remembered, by file name; of one container if one is given. Bare results are left out:
-  /// they do not say to what they belong.
-  public func entries(containerID: String? = nil) -> (entries: [CacheEntry], problems: [CacheProblem]) {
-    var names: [String]
-    do throws(FileError) { names = try StateFile.names(in: resultsDirectory) } catch {
-      return ([], [CacheProblem(file: resultsDirectory, reason: "\(error)")])
-    }
+  /// What a cache holds.
+  public struct Listing: Sendable, Hashable {
+    /// The attachments that are remembered, by file name.
+    public var entries: [CacheEntry] = []
+    /// What is wrong with files that are no entries, or cannot be read. What belongs to them may exist all the same.
+    public var problems: [CacheProblem] = []
+    /// The files of the oldest kind. They hold nothing but a result: only their names say to what they belong.
+    public var bareResults: [String] = []
+  }
+
+  /// All that is remembered; of one container if one is given.
+  ///
+  /// - Throws: why the directory cannot be listed. Nothing is known then, which is not the same as that there is nothing: who
+  ///   removes what nobody remembers must not go on. A directory that is not there is empty.
+  public func list(containerID: String? = nil) throws(FileError) -> Listing {
+    var names = try StateFile.names(in: resultsDirectory)
     if let containerID {
       // Bytes: there may be thousands of names, and this is done for each container.
       let wanted = Array("-\(containerID)-".utf8)
       names = names.filter { Self.contains($0, wanted) }
     }
     names.sort()
-    var entries: [CacheEntry] = []
-    var problems: [CacheProblem] = []
+    var listing = Listing()
     for name in names {
-      switch read("\(resultsDirectory)/\(name)") {
-      case .absent, .bareResult, .foreign: break
-      case .unusable(let problem): problems.append(problem)
+      let file = "\(resultsDirectory)/\(name)"
+      switch read(file) {
+      case .absent, .foreign: break
+      case .bareResult: listing.bareResults.append(file)
+      case .unusable(let problem): listing.problems.append(problem)
       case .entry(let entry):
         if let containerID, entry.parameters.containerID != containerID { continue }
         if entry.network.isEmpty || entry.parameters.containerID.isEmpty
           || entry.parameters.interfaceName.isEmpty
         {
-          problems.append(
-            CacheProblem(file: "\(resultsDirectory)/\(name)", reason: "it does not say what it belongs to"))
+          listing.problems.append(CacheProblem(file: file, reason: "it does not say what it belongs to"))
         } else {
-          entries.append(entry)
+          listing.entries.append(entry)
         }
       }
     }
-    return (entries, problems)
+    return listing
+  }
+
+  /// The same for whom it does not matter what he misses: a directory that cannot be listed is but one of the problems. Bare
+  /// results are left out.
+  public func entries(containerID: String? = nil) -> (entries: [CacheEntry], problems: [CacheProblem]) {
+    do throws(FileError) {
+      let listing = try list(containerID: containerID)
+      return (listing.entries, listing.problems)
+    } catch {
+      return ([], [CacheProblem(file: resultsDirectory, reason: "\(error)")])
+    }
   }
 
   private static func contains(_ name: String, _ bytes: [UInt8]) -> Bool {
