@@ -60,9 +60,16 @@ struct ConfigurationChurnTests {
         return [:]
       }
       defer { observations.stop() }
-      let expected = try Self.churn(path)
-      for _ in 0..<200 where Self.state(live.contents) != expected { usleep(5000) }
-      return expected
+      var churn = Churn(path)
+      for _ in 0..<1000 { churn.makeAnyChange() }
+      // Whatever comes last, the right state follows within a second.
+      for change in Churn.Change.allCases {
+        for _ in 0..<10 { churn.make(change) }
+        let end = ContinuousClock.now + .seconds(1)
+        while Self.state(live.contents) != churn.expected, .now < end { usleep(2000) }
+        #expect(Self.state(live.contents) == churn.expected, "after \(change)")
+      }
+      return churn.expected
     }
     #expect(Self.state(live.contents) == outcomes[0])
     live.close()
@@ -76,55 +83,62 @@ struct ConfigurationChurnTests {
     Dictionary(uniqueKeysWithValues: contents.networks.map { ($0.name, $0.list.json["begin"]?.string ?? "") })
   }
 
-  /// Makes the changes, and gives what is to be there at the end: the last good content of each file that is there.
-  private static func churn(_ path: String) throws -> [String: String] {
-    var random = Random(state: 20260101)
-    var expected: [String: String] = [:]
-    for version in 0..<1000 {
+  /// Makes changes, and knows what is to be there after them: the last good content of each file that is there.
+  private struct Churn {
+    enum Change: CaseIterable {
+      case rename, truncateAndWrite, delete, recreate, overwrite, breakAndMend, replaceDirectory
+    }
+
+    private static let mixture: [(Change, count: Int)] = [
+      (.rename, 5), (.truncateAndWrite, 4), (.overwrite, 3), (.delete, 2), (.recreate, 2), (.breakAndMend, 2),
+      (.replaceDirectory, 2),
+    ]
+    private static let all = mixture.flatMap { Array(repeating: $0.0, count: $0.count) }
+
+    private let path: String
+    private var random = Random(state: 20260101)
+    private var version = 0
+    private(set) var expected: [String: String] = [:]
+
+    init(_ path: String) { self.path = path }
+
+    mutating func makeAnyChange() { make(Self.all[Int(random.next() % UInt64(Self.all.count))]) }
+
+    mutating func make(_ change: Change) {
+      version += 1
       let network = Int(random.next() % UInt64(networks))
       let name = "n\(network)"
       let file = "\(path)/\(network)0-\(name).conflist"
-      let number = String(1_000_000 + version)
-      switch version < 990 ? random.next() % 20 : 0 {
-      case 0..<5:
-        try StateFile.write(text(network, version, pad: 10), to: file)
-        expected[name] = number
-      case 5..<9:
-        writeInPieces(text(network, version), file, O_CREAT | O_TRUNC, &random)
-        expected[name] = number
-      case 9..<12:
+      let whole = text(network, version)
+      func replace(_ bytes: [UInt8]) { #expect(throws: Never.self) { try StateFile.write(bytes, to: file) } }
+      switch change {
+      case .rename: replace(text(network, version, pad: 10))
+      case .truncateAndWrite: writeInPieces(whole, file, O_CREAT | O_TRUNC, &random)
+      case .delete: unlink(file)
+      case .recreate:
+        unlink(file)
+        writeInPieces(whole, file, O_CREAT | O_EXCL, &random)
+      case .overwrite:
         // Over the old content, which is as long: every state between is valid JSON.
-        if stampSize(file) == text(network, version).count {
-          writeInPieces(text(network, version), file, 0, &random)
-        } else {
-          try StateFile.write(text(network, version), to: file)
-        }
-        expected[name] = number
-      case 12..<14:
-        unlink(file)
-        expected[name] = nil
-      case 14..<16:
-        unlink(file)
-        writeInPieces(text(network, version), file, O_CREAT | O_EXCL, &random)
-        expected[name] = number
-      case 16..<18:
-        // Broken, and whole again: what counts in between depends on who has seen what before.
-        writeInPieces(Array(text(network, version).dropLast(30)), file, O_CREAT | O_TRUNC, &random)
+        if stampSize(file) == whole.count { writeInPieces(whole, file, 0, &random) } else { replace(whole) }
+      case .breakAndMend:
+        // What counts in between depends on who has seen what before.
+        writeInPieces(Array(whole.dropLast(30)), file, O_CREAT | O_TRUNC, &random)
         usleep(UInt32(random.next() % 3000))
-        try StateFile.write(text(network, version), to: file)
-        expected[name] = number
-      default:
+        replace(whole)
+      case .replaceDirectory:
         let away = "\(path).\(version)"
-        rename(path, away)
+        Glibc.rename(path, away)
         mkdir(path, 0o755)
         for (name, _) in expected {
           let file = "\(name.dropFirst())0-\(name).conflist"
-          rename("\(away)/\(file)", "\(path)/\(file)")
+          Glibc.rename("\(away)/\(file)", "\(path)/\(file)")
         }
         removeTree(away)
+        return
       }
+      expected[name] = change == .delete ? nil : String(1_000_000 + version)
     }
-    return expected
   }
 
   private static func stampSize(_ file: String) -> Int { FileStamp(path: file).map { Int($0.size) } ?? -1 }
