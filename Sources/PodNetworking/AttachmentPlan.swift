@@ -11,19 +11,23 @@ struct AttachmentPlan: Sendable {
 }
 
 extension Pod {
-  /// One plan for each selection, in their order; for the default network if there is none.
+  /// What it wants: the default network if it names none.
+  var selections: [NetworkSelection] { networks.isEmpty ? [NetworkSelection()] : networks }
+
+  /// One plan for each selection, in their order.
   ///
-  /// - Parameter defaultNetwork: Gives the name of the default network; called only where it is needed.
+  /// - Parameters:
+  ///   - memory: What the pod has already: a network keeps its interface, and no other one gets that.
+  ///   - defaultNetwork: Gives the name of the default network; called only where it is needed.
   func plans(
-    operation: String, defaultNetwork: () throws(PodNetworkError) -> String
+    operation: String, memory: PodMemory = .nothing, defaultNetwork: () throws(PodNetworkError) -> String
   ) throws(PodNetworkError) -> [AttachmentPlan] {
     try validate(operation)
-    let selections = networks.isEmpty ? [NetworkSelection()] : networks
     var networks: [String] = []
     for selection in selections {
       if let name = selection.network { networks.append(name) } else { networks.append(try defaultNetwork()) }
     }
-    let interfaces = try interfaceNames(selections, networks, operation)
+    let interfaces = try interfaceNames(selections, networks, memory.made(in: networkNamespace), operation)
     let aliases = aliasesByNetwork(selections, networks)
     var plans: [AttachmentPlan] = []
     for (index, selection) in selections.enumerated() {
@@ -36,7 +40,7 @@ extension Pod {
     return plans
   }
 
-  private func validate(_ operation: String) throws(PodNetworkError) {
+  func validate(_ operation: String) throws(PodNetworkError) {
     do throws(CNIError) {
       try Validation.containerID(id)
       for selection in networks {
@@ -56,22 +60,34 @@ extension Pod {
     }
   }
 
-  /// Those asked for, and for the others the first of `eth0`, `eth1`, … that nobody has.
+  /// Those asked for; for the others the one that the network has in this pod, or else the first of `eth0`, `eth1`, … that
+  /// nobody has.
   private func interfaceNames(
-    _ selections: [NetworkSelection], _ networks: [String], _ operation: String
+    _ selections: [NetworkSelection], _ networks: [String], _ present: [RememberedAttachment],
+    _ operation: String
   ) throws(PodNetworkError) -> [String] {
     var taken: Set<String> = []
-    for (index, selection) in selections.enumerated() {
-      guard let name = selection.interfaceName, !taken.insert(name).inserted else { continue }
-      throw PodNetworkError(
-        .invalidRequest, operation: operation,
-        reason: "the interface name \"\(name)\", asked for network \"\(networks[index])\", is asked for twice"
-      )
+    for (network, selection) in zip(networks, selections) {
+      guard let name = selection.interfaceName else { continue }
+      func refuse(_ why: String) -> PodNetworkError {
+        PodNetworkError(
+          .invalidRequest, operation: operation,
+          reason: "the interface name \"\(name)\", asked for network \"\(network)\", \(why)")
+      }
+      guard taken.insert(name).inserted else { throw refuse("is asked for twice") }
+      let holders = present.filter { $0.parameters.interfaceName == name }
+      if let holder = holders.first, !holders.contains(where: { $0.network == network }) {
+        throw refuse("is what the pod has network \"\(holder.network)\" by")
+      }
     }
+    let held = Set(present.map(\.parameters.interfaceName))
     var next = 0
-    return selections.map { selection in
+    return zip(networks, selections).map { network, selection in
       if let name = selection.interfaceName { return name }
-      while !taken.insert("eth\(next)").inserted { next += 1 }
+      for known in present where known.network == network {
+        if taken.insert(known.parameters.interfaceName).inserted { return known.parameters.interfaceName }
+      }
+      while held.contains("eth\(next)") || !taken.insert("eth\(next)").inserted { next += 1 }
       return "eth\(next)"
     }
   }

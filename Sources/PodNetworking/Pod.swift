@@ -5,7 +5,7 @@ import NetworkAddresses
 public struct Pod: Sendable, Hashable {
   /// The ID of the pod's sandbox: the container ID of the specification.
   public var id: String
-  /// The pod's name.
+  /// The pod's name. May be empty where only the ID is known; calls by ID and calls by name wait for each other.
   public var name: String
   /// The Kubernetes namespace of the pod; with the name it says which calls are about the same pod.
   public var namespace: String
@@ -37,7 +37,8 @@ public struct Pod: Sendable, Hashable {
 public struct NetworkSelection: Sendable, Hashable {
   /// The network's name; `nil` for the default network.
   public var network: String?
-  /// The interface in the pod; `nil` for the first of `eth0`, `eth1`, … that no other selection has.
+  /// The interface in the pod; `nil` for the one that the network has in the pod already, or else for the first of `eth0`,
+  /// `eth1`, … that nobody has or asks for.
   public var interfaceName: String?
   /// The IP address that the interface is to have; `nil` for any. Plugins get it as `IP` in `CNI_ARGS`.
   public var ipAddress: IPAddress?

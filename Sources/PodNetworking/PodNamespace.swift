@@ -1,4 +1,5 @@
 import CNI
+import Glibc
 import LinuxNetworking
 import NetworkAddresses
 import Netlink
@@ -11,6 +12,16 @@ struct PodNamespaceError: Error {
 /// A pod's network namespace, asked without any plugin.
 enum PodNamespace {
   private static let loopback = "lo"
+
+  /// Whether two paths lead to the same namespace (`/run` and `/var/run` do), or once did.
+  static func isSame(_ one: String, _ other: String) -> Bool {
+    if one == other { return true }
+    if one.isEmpty || other.isEmpty { return false }
+    var first = stat()
+    var second = stat()
+    guard stat(one, &first) == 0, stat(other, &second) == 0 else { return false }
+    return first.st_dev == second.st_dev && first.st_ino == second.st_ino
+  }
 
   /// Brings `lo` up.
   static func bringUpLoopback(of path: String) throws(PodNamespaceError) {

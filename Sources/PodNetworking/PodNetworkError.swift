@@ -19,7 +19,7 @@ public struct PodNetworkError: Error, Sendable {
     case cancelled
     /// The time was over.
     case timedOut
-    /// ``PodNetworking/shutDown()`` was called before.
+    /// ``PodNetworking/shutDown(within:)`` was called before, or has ended it.
     case shutDown
   }
 
@@ -31,8 +31,12 @@ public struct PodNetworkError: Error, Sendable {
   public var reason: String
   /// The networks that failed, in the order of the attempts.
   public var failures: [RuntimeError]
-  /// What went wrong when a failed set-up was taken back; empty if all of it was.
+  /// The networks that could not be detached again when a set-up was taken back because another one had failed. What the
+  /// failed one itself has left, its own error tells (`undoProblems`).
   public var undoFailures: [RuntimeError]
+  /// Whether the pod has anything after a set-up that has failed: something that could not be taken back, or what an earlier
+  /// call had attached. If so it has to be torn down in the end; if not, there is nothing to tear down.
+  public var needsTearDown = false
 
   /// An error; what does not apply may be left out.
   public init(
@@ -47,7 +51,15 @@ public struct PodNetworkError: Error, Sendable {
   }
 
   /// Of the first failure, as the specification numbers them.
-  public var code: CNIError.Code { failures.first?.code ?? .internalError }
+  public var code: CNIError.Code {
+    if let first = failures.first { return first.code }
+    switch kind {
+    case .invalidRequest: return .invalidEnvironment
+    case .noDefaultNetwork, .networkNotFound: return .invalidConfiguration
+    case .cancelled, .timedOut, .shutDown: return .tryAgainLater
+    case .namespace, .network: return .internalError
+    }
+  }
 
   /// Of networks that failed.
   init(operation: String, failures: [RuntimeError], undoFailures: [RuntimeError] = []) {
@@ -55,7 +67,7 @@ public struct PodNetworkError: Error, Sendable {
       switch failures.first?.kind {
       case .cancelled: .cancelled
       case .timedOut: .timedOut
-      case .networkNotFound: .networkNotFound
+      case .networkNotFound, .noConfiguration: .networkNotFound
       case .invalidParameter: .invalidRequest
       default: .network
       }
@@ -69,6 +81,7 @@ extension PodNetworkError: CustomStringConvertible {
     var parts = reason.isEmpty ? [] : [reason]
     parts += failures.map(\.description)
     parts += undoFailures.map { "taking it back failed as well: \($0)" }
+    if needsTearDown { parts.append("the pod still has attachments") }
     return "cannot \(operation): \(parts.joined(separator: "; "))"
   }
 }

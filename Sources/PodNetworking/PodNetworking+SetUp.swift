@@ -7,12 +7,17 @@ extension PodNetworking {
   /// Attaches a pod to its networks, one after the other, and brings its loopback interface up.
   ///
   /// When one fails, or the task is cancelled, or the time is over, those that were attached by this call are detached again
-  /// before the error is thrown: there is nothing to tear down then, unless the error's
-  /// ``PodNetworkError/undoFailures`` say so.
+  /// before the error is thrown: there is nothing to tear down then, unless the error says so
+  /// (``PodNetworkError/needsTearDown``).
+  ///
+  /// A pod that has networks already gets further ones by another call: their interfaces get names that it does not have yet. A
+  /// network that it has already is attached once more by the same interface, which plugins refuse as a rule, unless the
+  /// selection gives it another name; what the earlier call has made stays.
   ///
   /// - Parameters:
   ///   - pod: the pod, with the path of its network namespace.
-  ///   - time: how long that may take, waiting included; `nil` is no limit.
+  ///   - time: how long it may take until all are attached, waiting included; `nil` is no limit. Taking back comes after that,
+  ///     and may take a minute for each plugin.
   /// - Returns: what it has in each network, in the order of the selections.
   @discardableResult
   public func setUp(_ pod: Pod, within time: Duration? = nil) async throws(PodNetworkError) -> [PodAttachment]
@@ -20,9 +25,29 @@ extension PodNetworking {
     let operation = "set up the networks of pod \(pod)"
     let deadline = time?.deadline
     return try await withTurn(of: pod, until: deadline, operation) {
-      () async throws(PodNetworkError) -> [PodAttachment] in
-      let prepared = try await blocking(until: deadline, operation) { [self] _ in prepare(pod, operation) }
-      return try await attach(prepared, deadline, operation)
+      [self] () async throws(PodNetworkError) -> [PodAttachment] in
+      do throws(PodNetworkError) {
+        let prepared = try await blocking(until: deadline, operation) { [self] _ in prepare(pod, operation) }
+        return try await attach(prepared, deadline, operation)
+      } catch {
+        var error = error
+        error.needsTearDown = await isAnythingLeft(of: pod, operation)
+        throw error
+      }
+    }
+  }
+
+  /// What cannot be found out counts as being there.
+  private func isAnythingLeft(of pod: Pod, _ operation: String) async -> Bool {
+    await shielded { [self] in
+      do throws(PodNetworkError) {
+        return try await blocking(operation) { [self] _ in
+          Result { () throws(PodNetworkError) in
+            try pod.validate(operation)
+            return !(try recall(pod, operation).isEmpty)
+          }
+        }
+      } catch { return error.kind != .invalidRequest }
     }
   }
 
@@ -41,7 +66,9 @@ extension PodNetworking {
           .invalidRequest, operation: operation, reason: "the path of the pod's network namespace is needed")
       }
       var defaultNetwork: LoadedNetwork?
-      let plans = try pod.plans(operation: operation) { () throws(PodNetworkError) in
+      try pod.validate(operation)
+      let memory = try recall(pod, operation)
+      let plans = try pod.plans(operation: operation, memory: memory) { () throws(PodNetworkError) in
         if let defaultNetwork { return defaultNetwork.name }
         let found = try findDefaultNetwork(operation).get()
         defaultNetwork = found
@@ -58,6 +85,7 @@ extension PodNetworking {
             plan: plan, list: network.list,
             isAttached: runtime.runtime.isAttached(network: plan.network, plan.parameters)))
       }
+      seenNetworks.withLock { seen in for plan in plans { seen.insert(plan.network) } }
       do throws(PodNamespaceError) { try PodNamespace.bringUpLoopback(of: pod.networkNamespace) } catch {
         throw PodNetworkError(.namespace, operation: operation, reason: error.reason)
       }

@@ -2,11 +2,12 @@ import CNI
 import CNIExecution
 import CNIRuntime
 import Glibc
-import PodNetworking
 import ReferencePlugins
 import Synchronization
 import TestSupport
 import Testing
+
+@testable import PodNetworking
 
 /// Who is inside plugins at the same time, and in which order they came.
 private final class Meeting: Sendable {
@@ -28,8 +29,8 @@ private final class Meeting: Sendable {
   /// Lets those who are inside go, and all who come.
   func open() { state.withLock { $0.isOpen = true } }
 
-  /// A plugin that keeps ADD inside until the meeting is open, or until `count` are inside.
-  func plugin(until count: Int = .max) -> EmbeddedPlugins {
+  /// A plugin that keeps these commands inside until the meeting is open, or until `count` are inside.
+  func plugin(until count: Int = .max, keeping commands: Set<Command> = [.add]) -> EmbeddedPlugins {
     EmbeddedPlugins([
       EmbeddedPlugin(type: "meet") { [self] request, environment in
         if request.command == .version {
@@ -44,8 +45,8 @@ private final class Meeting: Sendable {
           state.mostAtOnce = max(state.mostAtOnce, all)
           if all >= count { state.isOpen = true }
         }
-        if request.command == .add {
-          for _ in 0..<2000 {
+        if commands.contains(request.command) {
+          for _ in 0..<12_000 {
             let isOver = state.withLock { $0.isOpen } || environment.limits.cancellation?.isCancelled == true
             if isOver { break }
             usleep(5000)
@@ -66,9 +67,10 @@ private final class Meeting: Sendable {
 struct ConcurrencyTests {
   private let network = #"{"cniVersion":"1.1.0","name":"a","plugins":[{"type":"meet"}]}"#
 
-  private func wait(_ condition: () -> Bool) {
-    for _ in 0..<2000 where !condition() { usleep(5000) }
-    #expect(condition())
+  /// Waits until it is so: for a minute, since other tests may have all threads for themselves.
+  private func wait(sourceLocation: SourceLocation = #_sourceLocation, _ condition: () -> Bool) {
+    for _ in 0..<12_000 where !condition() { usleep(5000) }
+    #expect(condition(), sourceLocation: sourceLocation)
   }
 
   @Test func podsAreWorkedOnInParallel() async throws {
@@ -110,7 +112,7 @@ struct ConcurrencyTests {
           }
         }
       }
-      usleep(50_000)
+      wait { networking.pods.waiting == 2 }
       #expect(meeting.events == ["ADD id-of-web"])
       meeting.open()
       try waitFor { for task in tasks + later { try await task.value } }
@@ -127,10 +129,10 @@ struct ConcurrencyTests {
       let first = Task { _ = try await networking.setUp(pods[0]) }
       wait { meeting.events.count == 1 }
       let garbage = Task { try await networking.collectGarbage(keeping: pods) }
-      usleep(50_000)
+      wait { networking.pods.waiting == 1 }
       // Behind it in the queue, though about another pod.
       let second = Task { _ = try await networking.setUp(pods[1]) }
-      usleep(50_000)
+      wait { networking.pods.waiting == 2 }
       #expect(meeting.events == ["ADD id-of-p0"])
       meeting.open()
       try waitFor { for task in [first, garbage, second] { try await task.value } }
@@ -162,27 +164,63 @@ struct ConcurrencyTests {
     }
   }
 
-  @Test func shutDownWaitsForWhatRuns() async throws {
+  /// Whoever knows but the ID means the same pod.
+  @Test func byNameAndByID() async throws {
     try await PodHost.run { host in
       let meeting = Meeting()
       try host.put(network, "a.conflist")
       let networking = host.networking { $0.embedded = meeting.plugin() }
       let pod = try host.makePod()
+      let nameless = Pod(id: pod.id, name: "", namespace: "")
       let first = Task { _ = try await networking.setUp(pod) }
       wait { meeting.events.count == 1 }
+      let second = Task { try await networking.tearDown(nameless) }
+      wait { networking.sandboxes.waiting == 1 }
+      let late = try podError { try await networking.tearDown(nameless, within: .milliseconds(20)) }
+      #expect(late.kind == .timedOut)
+      #expect(meeting.events == ["ADD id-of-web"])
+      // All of them before, and all after: nobody waits for one who waits for him.
+      let garbage = Task { try await networking.collectGarbage(keeping: []) }
+      wait { networking.pods.waiting == 1 }
+      let third = Task { _ = try await networking.setUp(pod) }
+      let fourth = Task { try await networking.tearDown(nameless) }
+      wait { networking.pods.waiting == 3 }
+      meeting.open()
+      try waitFor { for task in [first, second, garbage, third, fourth] { try await task.value } }
+      #expect(meeting.most == 1 && meeting.events.prefix(3) == ["ADD id-of-web", "DEL id-of-web", "GC "])
+    }
+  }
+
+  @Test func shutDownWaitsForWhatRuns() async throws {
+    try await PodHost.run { host in
+      let meeting = Meeting()
+      try host.put(network, "a.conflist")
+      let networking = host.networking { $0.embedded = meeting.plugin(keeping: [.add, .status]) }
+      let pod = try host.makePod()
+      let first = Task { _ = try await networking.setUp(pod) }
+      let question = Task { try await networking.requireReady() }
+      wait { meeting.events.count == 2 }
       let flag = Flag()
       let end = Task {
         await networking.shutDown()
         flag.set()
       }
-      usleep(100_000)
+      wait { networking.pods.waiting == 1 }
       #expect(!flag.isSet)
-      #expect(try podError { try await networking.readiness() }.kind == .shutDown)
+      for body: @Sendable () async throws -> Void in [
+        { try await networking.requireReady() }, { _ = try await networking.defaultNetwork() },
+      ] { #expect(try podError(body).kind == .shutDown) }
+      // Of those that it waits for one is left.
+      first.cancel()
+      wait { networking.inquiries.waiting == 1 }
+      #expect(!flag.isSet)
       meeting.open()
       try waitFor {
-        try await first.value
+        try await question.value
         await end.value
       }
+      let cancelled = try podError { try await first.value }
+      #expect(cancelled.kind == .cancelled)
       for body: @Sendable () async throws -> Void in [
         { _ = try await networking.setUp(pod) }, { try await networking.tearDown(pod) },
         { try await networking.collectGarbage(keeping: []) },
@@ -191,8 +229,41 @@ struct ConcurrencyTests {
         await networking.shutDown()
         for await _ in networking.configurationChanges {}
       }
-      // What is attached stays.
-      #expect(host.remembered.count == 1)
+    }
+  }
+
+  @Test func shutDownLeavesWhatIsAttached() async throws {
+    try await PodHost.run { host in
+      try host.put(host.noop("a"), "a.conflist")
+      let networking = host.networking()
+      let pod = try host.makePod()
+      try waitFor {
+        _ = try await networking.setUp(pod)
+        await networking.shutDown()
+      }
+      #expect(host.remembered == ["a-id-of-web-eth0"])
+    }
+  }
+
+  /// Plugins that would never end are called off.
+  @Test func shutDownHasItsTime() async throws {
+    try await PodHost.run { host in
+      let meeting = Meeting()
+      try host.put(network, "a.conflist")
+      let networking = host.networking { $0.embedded = meeting.plugin(keeping: [.add, .status]) }
+      let pods = try (0..<2).map { try host.makePod("p\($0)") }
+      let tasks =
+        pods.map { pod in Task { _ = try await networking.setUp(pod) } } + [
+          Task { try await networking.requireReady() }
+        ]
+      // One more that waits for its turn.
+      wait { meeting.events.count == 3 }
+      let waiting = Task { try await networking.tearDown(pods[0]) }
+      wait { networking.pods.waiting == 1 }
+      try waitFor { await networking.shutDown(within: .milliseconds(50)) }
+      for task in tasks { #expect(try podError { try await task.value }.kind == .cancelled) }
+      #expect(try podError { try await waiting.value }.kind == .shutDown)
+      #expect(host.remembered.isEmpty)
     }
   }
 
@@ -207,30 +278,39 @@ struct ConcurrencyTests {
   @Test func configurationsAreWatched() async throws {
     try await PodHost.run { host in
       let networking = host.networking()
+      let names = Names()
+      // From here on none is missed, whenever somebody asks for it.
+      let changes = networking.configurationChanges.makeAsyncIterator()
       let seen = Task {
-        var names: [String] = []
-        for await change in networking.configurationChanges {
-          names +=
-            change.added.map { "+\($0)" } + change.changed.map { "*\($0)" } + change.removed.map { "-\($0)" }
-          if change.removed == ["a"] { break }
+        var changes = changes
+        while let change = await changes.next() {
+          names.note(
+            change.added.map { "+\($0)" } + change.changed.map { "*\($0)" } + change.removed.map { "-\($0)" })
         }
-        return names
       }
       func expect(_ names: [String]) {
-        for _ in 0..<200 where networking.configurations.contents.networks.map(\.name) != names {
-          usleep(5000)
-        }
-        #expect(networking.configurations.contents.networks.map(\.name) == names)
+        wait { networking.configurations.contents.networks.map(\.name) == names }
       }
       try host.put(host.noop("a"), "10-a.conflist")
       expect(["a"])
+      wait { names.all == ["+a"] }
       try shell("mv \(host.configurations) \(host.directory)/away; mkdir \(host.configurations)")
       expect([])
-      #expect(try waitFor { await seen.value } == ["+a", "-a"])
+      wait { names.all == ["+a", "-a"] }
       try host.put(host.noop("b"), "10-b.conflist")
       expect(["b"])
-      try waitFor { await networking.shutDown() }
+      try waitFor {
+        await networking.shutDown()
+        await seen.value
+      }
+      #expect(names.all == ["+a", "-a", "+b"])
     }
+  }
+
+  private final class Names: Sendable {
+    private let names = Mutex<[String]>([])
+    var all: [String] { names.withLock { $0 } }
+    func note(_ some: [String]) { names.withLock { $0 += some } }
   }
 
   @Test func orReadOnUse() async throws {

@@ -21,13 +21,38 @@ struct NetworksTests {
       try host.put("{", "00-broken.conflist")
       try host.put(host.noop("x").replacing("\"noop\"", with: "\"not-installed\""), "05-x.conflist")
       try host.put(host.noop("a"), "10-a.conflist")
-      for _ in 0..<200 where networking.configurations.contents["a"] == nil { usleep(5000) }
+      for _ in 0..<12_000 where networking.configurations.contents["a"] == nil { usleep(5000) }
       let attached = try waitFor { try await networking.setUp(pod) }
       #expect(attached.map(\.network) == ["a"] && attached.map(\.interfaceName) == ["eth0"])
       #expect(attached[0].addresses == [IPPrefix("10.1.2.3/24")!])
       #expect(attached[0].interface?.sandbox == "/run/netns/web")
       try waitFor { try await networking.tearDown(pod) }
       try waitFor { await networking.shutDown() }
+    }
+  }
+
+  /// Pods that go to the next network while plugins are being replaced are not to do so without a word.
+  @Test func networksThatArePassedOverAreTold() async throws {
+    try await PodHost.run { host in
+      let lines = LogLines()
+      try host.put(host.noop("x").replacing("\"noop\"", with: "\"not-installed\""), "05-x.conflist")
+      try host.put(host.noop("a"), "10-a.conflist")
+      let networking = host.networking {
+        $0.configurationMode = .onUse
+        $0.logger = lines.logger
+      }
+      func defaultNetwork() throws -> String { try waitFor { try await networking.defaultNetwork().name } }
+      // Once for one reason.
+      for _ in 0..<3 { #expect(try defaultNetwork() == "a") }
+      #expect(lines.all.count == 1)
+      #expect(
+        lines.all.first?.contains("warning") == true && lines.all.first?.contains("\"x\"") == true
+          && lines.all.first?.contains("not-installed") == true
+          && lines.all.first?.contains("05-x.conflist") == true)
+      try host.put(host.noop("x"), "05-x.conflist")
+      #expect(try defaultNetwork() == "x" && lines.all.count == 1)
+      try host.put(host.noop("x").replacing("\"noop\"", with: "\"not-installed\""), "05-x.conflist")
+      #expect(try defaultNetwork() == "a" && lines.all.count == 2)
     }
   }
 
@@ -40,7 +65,7 @@ struct NetworksTests {
       #expect(missing.kind == .noDefaultNetwork)
       #expect(
         missing.description.contains("\"b\"") && missing.description.contains("default/web (id-of-web)"))
-      #expect(try podError { try await networking.readiness() }.kind == .noDefaultNetwork)
+      #expect(try podError { try await networking.requireReady() }.kind == .noDefaultNetwork)
       try host.put(host.noop("b"), "90-b.conflist")
       // Without waiting for the watch: what has been written before is found.
       #expect(try waitFor { try await networking.setUp(pod) }.map(\.network) == ["b"])

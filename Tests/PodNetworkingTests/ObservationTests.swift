@@ -32,9 +32,18 @@ struct ObservationTests {
           "cni_network_duration", [("command", command), ("network", network)])
         #expect(timer.values.count == 1)
       }
+      for (command, network, count) in [("ADD", "a", 1), ("ADD", "b", 1), ("DEL", "b", 1), ("DEL", "a", 1)] {
+        let timer = try metrics.expectTimer(
+          "cni_plugin_duration", [("plugin", "noop"), ("command", command), ("network", network)])
+        #expect(timer.values.count == count && timer.values.allSatisfy { $0 > 0 })
+      }
       let failures = try metrics.expectCounter(
         "cni_network_failures", [("command", "ADD"), ("network", "b"), ("cause", "plugin")])
       #expect(failures.totalValue == 1)
+      let plugin = try metrics.expectCounter(
+        "cni_plugin_failures",
+        [("plugin", "noop"), ("command", "ADD"), ("network", "b"), ("cause", "error")])
+      #expect(plugin.totalValue == 1)
     }
   }
 }

@@ -3,8 +3,10 @@ import CNIExecution
 import CNIRuntime
 import Glibc
 import LinuxNetworking
+import Logging
 import PodNetworking
 import ReferencePlugins
+import Synchronization
 import TestSupport
 import Testing
 
@@ -112,6 +114,30 @@ struct PodHost {
     return try bytes.split(separator: UInt8(ascii: "\n")).map { try JSONValue.parse(Array($0)) }
   }
 
+  /// The same in brief: `ADD podnet eth0`.
+  func told() throws -> [String] {
+    try calls().map { call in
+      let configuration = try JSONValue.parse(call["stdin"]?.string ?? "")
+      let interface = call["environment"]?["CNI_IFNAME"]?.string ?? ""
+      return [
+        call["command"]?.string ?? "?", configuration["name"]?.string ?? "?",
+        interface.isEmpty ? "-" : interface,
+      ].joined(separator: " ")
+    }
+  }
+
+  /// A file of the cache.
+  func entry(_ name: String) throws -> JSONValue {
+    try JSONValue.parse(StateFile.read("\(cache)/results/\(name)"))
+  }
+
+  /// Changes a file of the cache.
+  func change(_ name: String, _ body: (inout JSONObject) throws -> Void) throws {
+    var object = try #require(try entry(name).object)
+    try body(&object)
+    try StateFile.write(JSONValue.object(object).serialized(), to: "\(cache)/results/\(name)")
+  }
+
   /// The names of the files of the cache.
   var remembered: [String] { ((try? StateFile.names(in: "\(cache)/results")) ?? []).sorted() }
 
@@ -126,6 +152,28 @@ struct PodHost {
 
   /// The veth links that are left on the host.
   func links() throws -> Int { Int(try shell("ip -o link show type veth | wc -l").dropLast()) ?? -1 }
+}
+
+/// What is logged.
+final class LogLines: Sendable {
+  private let lines = Mutex<[String]>([])
+  var all: [String] { lines.withLock { $0 } }
+  var logger: Logger { Logger(label: "test") { [self] _ in Handler(lines: self) } }
+
+  private struct Handler: LogHandler {
+    let lines: LogLines
+    var metadata: Logger.Metadata = [:]
+    var logLevel = Logger.Level.info
+
+    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+      get { metadata[key] }
+      set { metadata[key] = newValue }
+    }
+
+    func log(event: LogEvent) {
+      lines.lines.withLock { $0.append("\(event.level) \(event.message) \(event.metadata ?? [:])") }
+    }
+  }
 }
 
 /// The error of a call that must fail.
