@@ -15,7 +15,7 @@ struct KilledManagerTests {
     return try ChildProcess(
       [tool] + words + ["--cache-dir", host.cache],
       environment: [
-        "NETCONFPATH": host.configurations, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+        "NETCONFPATH": host.configurations, "CNI_PATH": host.plugins, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
         "CAP_ARGS": #"{"portMappings":[{"hostPort":8080,"containerPort":80,"protocol":"tcp"}]}"#,
       ])
   }
@@ -120,6 +120,22 @@ struct KilledManagerTests {
       try shell("ip -n web link del net7")
       let broken = try manager(host, "pod", "status", pod[0], pod[1], pod[2], pod[3]).wait()
       #expect(broken.exitStatus == 1 && broken.standardError.contains("\"one\""))
+      // A network of which a plugin is missing is passed over, and that is told.
+      try shell("ip netns add other")
+      try host.put(host.noop("first").replacing("\"noop\"", with: "\"not-installed\""), "00.conflist")
+      try host.put(host.bridge("third", bridge: "br-three", subnet: "10.42.0.0/16"), "01.conflist")
+      let other = try manager(
+        host, "pod", "add", "default", "other", "id-of-other", "/run/netns/other"
+      ).wait()
+      #expect(other.succeeded && other.standardOutput.contains("third"), "\(other.standardError)")
+      #expect(other.standardError.contains("\"first\" is passed over"), "\(other.standardError)")
+      // Garbage is what belongs to the networks of the directory, unless all others are asked for as well.
+      unlink("\(host.configurations)/00.conflist")
+      unlink("\(host.configurations)/01.conflist")
+      let some = try manager(host, "pod", "gc", "--keep", "id-of-web").wait()
+      #expect(some.succeeded && host.remembered.count == 3, "\(some.standardError)")
+      let all = try manager(host, "pod", "gc", "--keep", "id-of-web", "--all-networks").wait()
+      #expect(all.succeeded && host.remembered.count == 2, "\(all.standardError)")
       removeTree(host.configurations)
       let deleted = try manager(host, "pod", "del", pod[0], pod[1], pod[2]).wait()
       #expect(deleted.succeeded, "\(deleted.standardError)")
@@ -129,9 +145,10 @@ struct KilledManagerTests {
         ["pod", "add", "default", "web", "id"], ["pod", "status"], ["pod", "frobnicate"], ["pod"],
       ] {
         let result = try runTool(host, words)
+        let usage = words == ["pod", "status"] ? "pod status" : "pod add"
         #expect(
-          result.exitStatus == 2 && result.standardError.contains("pod add NAMESPACE NAME ID NETNS")
-            || words[1...] == ["status"])
+          result.exitStatus == 2 && result.standardError.contains("\(usage) NAMESPACE NAME ID NETNS"),
+          "\(words): \(result.standardError)")
       }
       for word in ["add", "status", "del", "gc"] {
         let help = try runTool(host, ["help", "pod", word])

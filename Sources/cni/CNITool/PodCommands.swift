@@ -19,6 +19,8 @@ enum PodCommands {
     "--ip", value: "ADDRESS", help: "the address in the first network (default: any)")
   private static let hardwareAddress = Arguments.Option(
     "--mac", value: "ADDRESS", help: "the MAC address in the first network (default: any)")
+  private static let allNetworks = Arguments.Option(
+    "--all-networks", help: "also of networks that NETCONFPATH does not have")
   private static let timeout = Arguments.Option(
     "--timeout", value: "SECONDS", help: "how long it may take (default: as long as it takes)")
   private static let keep = Arguments.Option(
@@ -29,7 +31,9 @@ enum PodCommands {
     summary: "Attach a pod to all its networks; prints what it has", words: 4,
     discussion: """
       Brings the loopback interface up and attaches the networks one after the other. When one fails, those before it are
-      detached again: after an error there is nothing to delete. CAP_ARGS and CNI_ARGS are for all networks.
+      detached again: after an error there is nothing to delete, unless it says so. CAP_ARGS and CNI_ARGS are for all networks.
+      Plugins are looked for in /opt/cni/bin if CNI_PATH does not say where. A network of which one is missing is not taken for
+      the default network, and that is told.
       """,
     options: [
       networks, address, hardwareAddress, uid, defaultNetwork, CNITool.cache, timeout, CNITool.output,
@@ -77,13 +81,15 @@ enum PodCommands {
   }
 
   private static let collectGarbage = CNITool.Subcommand(
-    name: "pod gc", usage: "pod gc [--keep ID]…",
-    summary: "Remove what belongs to no pod that is to stay, in all networks", words: 0,
+    name: "pod gc", usage: "pod gc [--keep ID]… [--all-networks]",
+    summary: "Remove what belongs to no pod that is to stay, in all networks of NETCONFPATH", words: 0,
     discussion: """
-      Attachments that are remembered of other pods are deleted, those to networks that are no longer configured included;
-      then every plugin is asked to remove what belongs to attachments that no longer exist. Without --keep nothing stays.
+      Attachments to these networks that --cache-dir remembers of other pods are deleted, whoever has made them; then every plugin
+      is asked to remove what belongs to attachments that no longer exist. Without --keep nothing stays. With --all-networks
+      that goes for everything that --cache-dir remembers: /var/lib/cni is shared by all who use the Go library, such as nerdctl
+      and podman, and what is theirs is removed as well.
       """,
-    options: [keep, defaultNetwork, CNITool.cache, timeout, CNITool.output]
+    options: [keep, allNetworks, defaultNetwork, CNITool.cache, timeout, CNITool.output]
   ) { arguments in
     let valid = arguments.all("--keep").map { Pod(id: $0, name: "", namespace: "") }
     let (networking, time) = try networking(arguments)
@@ -144,7 +150,11 @@ enum PodCommands {
     options.configurationDirectory = surroundings.directory.path
     options.configurationMode = .onUse
     options.defaultNetwork = arguments["--default"]
-    options.pluginDirectories = surroundings.runtime.pluginPath
+    // Where the node's container manager has them: with others cnitool might take another network for the default one.
+    if Surroundings.variable("CNI_PATH") != nil {
+      options.pluginDirectories = surroundings.runtime.pluginPath
+    }
+    options.collectsGarbageOfUnknownNetworks = arguments.has("--all-networks")
     options.embedded = ReferencePlugins.all
     options.runsOwnExecutableInProcess = false
     options.cacheDirectory = surroundings.runtime.cache.directory
