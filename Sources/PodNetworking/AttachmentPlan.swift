@@ -27,12 +27,19 @@ extension Pod {
     for selection in selections {
       if let name = selection.network { networks.append(name) } else { networks.append(try defaultNetwork()) }
     }
-    let interfaces = try interfaceNames(selections, networks, memory.made(in: networkNamespace), operation)
+    let present = memory.made(in: networkNamespace)
+    let interfaces = try interfaceNames(selections, networks, present, operation)
     let aliases = aliasesByNetwork(selections, networks)
     var plans: [AttachmentPlan] = []
     for (index, selection) in selections.enumerated() {
+      // By the path that is remembered, if it is there already: the same one by another path would be taken for a new one.
+      let known = present.first {
+        $0.network == networks[index] && $0.parameters.interfaceName == interfaces[index]
+          && !$0.parameters.namespace.isEmpty
+      }
       let parameters = AttachmentParameters(
-        containerID: id, namespace: networkNamespace, interfaceName: interfaces[index],
+        containerID: id, namespace: known?.parameters.namespace ?? networkNamespace,
+        interfaceName: interfaces[index],
         arguments: try arguments(for: selection, operation),
         capabilityArguments: selection.capabilityArguments(aliases: aliases))
       plans.append(AttachmentPlan(network: networks[index], parameters: parameters))

@@ -41,6 +41,10 @@ struct SeveralCallsTests {
       let second = try waitFor { [again] in try await networking.setUp(again) }
       #expect(second.map(\.interfaceName) == ["eth1"])
       #expect(try works("eth0", "br-a") && works("eth1", "br-b"))
+      again.networks = [NetworkSelection("a")]
+      let repeated = try podError { [again] in try await networking.setUp(again) }
+      #expect(repeated.failures.first?.undo == .leftEarlierAttachment && repeated.needsTearDown)
+      #expect(try works("eth0", "br-a"))
       // An interface that is another network's is not given away.
       let chosen = try podError {
         try await networking.setUp(host.pod("web", [NetworkSelection("b", interfaceName: "eth0")]))
