@@ -178,7 +178,11 @@ extension PodNetworking {
     {
       return ""
     }
-    if !pod.networkNamespace.isEmpty { return pod.networkNamespace }
+    if !pod.networkNamespace.isEmpty {
+      // By the path that plugins were told at first, if it is the same: results have it.
+      let isSame = PodNamespace.isSame(each.parameters.namespace, pod.networkNamespace)
+      return isSame ? each.parameters.namespace : pod.networkNamespace
+    }
     // The path in /proc of a process that has ended may be that of another one by now, and DEL would work in a foreign
     // namespace.
     return path.hasPrefix("/proc/") ? "" : path

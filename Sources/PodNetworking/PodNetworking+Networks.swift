@@ -33,7 +33,7 @@ extension PodNetworking {
       if let name = options.defaultNetwork { return .success(try configurations.network(named: name)) }
       let first = try configurations.defaultNetwork()
       guard options.passesOverNetworksWithoutPlugins else { return .success(first) }
-      var missing: [(network: LoadedNetwork, problem: CNIError)] = []
+      var missing: [(network: LoadedNetwork, problem: String)] = []
       var found: LoadedNetwork?
       for network in configurations.contents.networks where found == nil {
         if let problem = firstMissingPlugin(of: network) {
@@ -55,25 +55,25 @@ extension PodNetworking {
   }
 
   /// Says it once, and again when it has been different meanwhile.
-  private func warn(ofPassingOver missing: [(network: LoadedNetwork, problem: CNIError)]) {
+  private func warn(ofPassingOver missing: [(network: LoadedNetwork, problem: String)]) {
     var now: [String: String] = [:]
-    for (network, problem) in missing { now[network.file] = "\(problem)" }
+    for (network, problem) in missing { now[network.file] = problem }
     let before = passedOver.withLock { known in
       defer { known = now }
       return known
     }
-    for (network, problem) in missing where before[network.file] != "\(problem)" {
+    for (network, problem) in missing where before[network.file] != problem {
       options.logger.warning(
         "network \"\(network.name)\" is passed over, and the next one is the default network: \(problem)",
         metadata: ["file": "\(network.file)"])
     }
   }
 
-  private func firstMissingPlugin(of network: LoadedNetwork) -> CNIError? {
+  private func firstMissingPlugin(of network: LoadedNetwork) -> String? {
     for plugin in network.list.plugins {
       do throws(CNIError) {
         _ = try runtime.runtime.runner.locate(plugin.type)
-      } catch { return error }
+      } catch { return "plugin \"\(plugin.type)\": \(error)" }
     }
     return nil
   }
