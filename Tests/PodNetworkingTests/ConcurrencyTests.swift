@@ -51,6 +51,10 @@ private final class Meeting: Sendable {
             if isOver { break }
             usleep(5000)
           }
+          // Who calls it off is to notice before an answer comes: one that is there counts.
+          if environment.limits.cancellation?.isCancelled == true {
+            usleep(500_000)
+          }
         } else {
           usleep(2000)
         }

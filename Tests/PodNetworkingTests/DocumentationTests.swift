@@ -49,13 +49,12 @@ struct DocumentationTests {
           chained: #",{"type":"portmap","capabilities":{"portMappings":true}}"#), "10-podnet.conflist")
       try host.put(host.bridge("storage", bridge: "br1", subnet: "10.89.0.0/16"), "20-storage.conflist")
       try shell("ip netns add 6a0d47c2")
-      let lines = try waitFor {
-        try await documentedExample { options in
-          options.configurationDirectory = host.configurations
-          options.pluginDirectories = [host.plugins]
-          options.cacheDirectory = host.cache
-        }
-      }
+      var options = documentedOptions()
+      options.configurationDirectory = host.configurations
+      options.pluginDirectories = [host.plugins]
+      options.cacheDirectory = host.cache
+      let networking = PodNetworking(options)
+      let lines = try waitFor { try await documentedExample(networking) }
       #expect(lines.count == 2 && lines[0] == "podnet eth0 [10.88.0.7/16]")
       #expect(lines[1].hasPrefix("storage net1 [10.89."))
       #expect(try host.links() == 0 && host.leases().isEmpty && host.remembered.isEmpty)

@@ -4,13 +4,9 @@ import NetworkAddresses
 import PodNetworking
 import ReferencePlugins
 
-func documentedExample(changing options: (inout PodNetworking.Options) -> Void) async throws -> [String] {
-  let (options, change) = (documentedOptions(), options)
-  var changed = options
-  change(&changed)
+func documentedExample(_ networking: PodNetworking) async throws -> [String] {
   var lines: [String] = []
   func print(_ words: Any...) { lines.append(words.map { "\($0)" }.joined(separator: " ")) }
-  let networking = PodNetworking(changed)
 
   // MARK: The document
   var pod = Pod(
@@ -31,7 +27,7 @@ func documentedExample(changing options: (inout PodNetworking.Options) -> Void) 
   return lines
 }
 
-private func documentedOptions() -> PodNetworking.Options {
+func documentedOptions() -> PodNetworking.Options {
   // MARK: Its options
   var options = PodNetworking.Options()  // /etc/cni/net.d, /opt/cni/bin, /var/lib/cni
   options.embedded = ReferencePlugins.all  // for plugins that are not in /opt/cni/bin
