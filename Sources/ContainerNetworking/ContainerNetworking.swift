@@ -23,8 +23,8 @@ import Synchronization
 ///
 /// Cancellation of the task, and the timeout of operations that call plugins, reach the plugins that run, and what a set-up has
 /// begun is taken back. A plugin that is a process gets SIGTERM, and then SIGKILL. One that is linked in cannot be killed: it has
-/// the grace period to notice, and if it still runs then, the error says so as something that could not be undone, and the cache
-/// keeps its note of the attachment.
+/// the grace period to notice, and is waited for up to a minute more before its work is undone; if it runs even then, the error
+/// says so as something that could not be undone, and the cache keeps its note of the attachment.
 public final class ContainerNetworking: Sendable {
   /// Where container runtimes look for configurations by default: `/etc/cni/net.d`.
   public static let defaultConfigurationDirectory = ConfigurationDirectory.defaultPath

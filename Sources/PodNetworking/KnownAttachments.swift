@@ -183,9 +183,7 @@ extension PodNetworking {
       let isSame = PodNamespace.isSame(each.parameters.namespace, pod.networkNamespace)
       return isSame ? each.parameters.namespace : pod.networkNamespace
     }
-    // The path in /proc of a process that has ended may be that of another one by now, and DEL would work in a foreign
-    // namespace.
-    return path.hasPrefix("/proc/") ? "" : path
+    return each.parameters.lasting.namespace
   }
 }
 

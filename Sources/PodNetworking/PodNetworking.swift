@@ -11,8 +11,8 @@ import Synchronization
 /// Calls about the same pod (its namespace and name, or its ID) are done one after the other, in the order in which they came;
 /// those about different pods run in parallel. ``collectGarbage(keeping:within:)`` excludes all of them. None of them blocks a
 /// thread of Swift's concurrency. A call whose task is cancelled, or whose time is over, stops the plugin that is running: a
-/// process gets SIGTERM, and SIGKILL two seconds later; a plugin that is linked in has these two seconds to notice, and is then
-/// left behind on its thread, where it may go on for a while. A set-up takes back what it has done before it throws.
+/// process gets SIGTERM, and SIGKILL two seconds later; a plugin that is linked in has these two seconds to notice, and is waited
+/// for up to a minute more before its work is undone. A set-up takes back what it has done before it throws.
 ///
 /// What was attached is remembered on disk (``CNIRuntime/cache``), in the form of the Go libraries. A new value, in this
 /// process or another one, continues from there: a pod can be torn down by any of them, whatever has become of the

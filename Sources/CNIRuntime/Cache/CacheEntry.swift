@@ -24,16 +24,6 @@ public struct CacheEntry: Sendable, Hashable {
   /// What identifies the attachment within its network.
   public var attachment: Attachment { parameters.attachment }
 
-  /// The parameters as far as they can be trusted later on: without a namespace that is given by a path in `/proc`. That names a
-  /// process, which may have ended, and its number be another process's; a DEL would work in a foreign namespace, and works
-  /// without any.
-  public var lastingParameters: AttachmentParameters {
-    var lasting = parameters
-    let path = lasting.namespace.split(separator: "/").first { $0 != "." }
-    if lasting.namespace.hasPrefix("/"), path == "proc" { lasting.namespace = "" }
-    return lasting
-  }
-
   static let kind = "cniCacheV1"
 
   /// The entry as the file has it; keys in the order of the Go library.

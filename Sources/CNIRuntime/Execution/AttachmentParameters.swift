@@ -27,4 +27,14 @@ public struct AttachmentParameters: Sendable, Hashable {
 
   /// What identifies the attachment within its network.
   public var attachment: Attachment { Attachment(containerID: containerID, interfaceName: interfaceName) }
+
+  /// The parameters as far as they can be trusted later on: without a namespace that is given by a path in `/proc`. That names a
+  /// process, which may have ended, and its number be another process's; a DEL would work in a foreign namespace, and works
+  /// without any.
+  public var lasting: AttachmentParameters {
+    var lasting = self
+    let first = namespace.split(separator: "/").first { $0 != "." }
+    if namespace.hasPrefix("/"), first == "proc" { lasting.namespace = "" }
+    return lasting
+  }
 }

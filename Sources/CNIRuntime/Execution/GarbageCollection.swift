@@ -53,7 +53,7 @@ extension CNIRuntime {
   private func deleteStale(
     _ entry: CacheEntry, _ list: NetworkConfigurationList, _ limits: ExecutionLimits?
   ) throws(RuntimeError) -> [CacheProblem] {
-    let parameters = entry.lastingParameters
+    let parameters = entry.parameters.lasting
     guard let own = try? entry.configurationList(), own.name == list.name else {
       return try delete(list, parameters, limits: limits)
     }

@@ -38,7 +38,7 @@ extension ContainerNetworking {
           $0.network == network.name && $0.parameters.interfaceName == network.interfaceName
         }
         var parameters =
-          entry?.lastingParameters
+          entry?.parameters.lasting
           ?? AttachmentParameters(containerID: id, namespace: "", interfaceName: network.interfaceName)
         if let namespace { parameters.namespace = namespace }
         if let arguments { parameters.arguments = arguments }

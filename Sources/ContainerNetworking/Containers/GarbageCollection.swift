@@ -49,7 +49,7 @@ extension ContainerNetworking {
       for entry in entries where everyNetwork && !names.contains(entry.network) {
         guard !ids.contains(entry.parameters.containerID) else { continue }
         var stale = entry
-        stale.parameters = entry.lastingParameters
+        stale.parameters = entry.parameters.lasting
         do throws(RuntimeError) { try await runtime.for(entry.network).delete(stale, limits: limits) } catch {
           failures.append(error)
         }

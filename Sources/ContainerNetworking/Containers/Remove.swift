@@ -165,7 +165,7 @@ private struct Removal {
     _ network: String, _ interface: String, _ list: NetworkConfigurationList?, _ entry: CacheEntry?
   ) async throws(RuntimeError) {
     var parameters =
-      entry?.lastingParameters
+      entry?.parameters.lasting
       ?? AttachmentParameters(containerID: id, namespace: "", interfaceName: interface)
     if let namespace { parameters.namespace = namespace }
     if let arguments { parameters.arguments = arguments }
