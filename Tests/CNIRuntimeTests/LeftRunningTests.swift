@@ -69,7 +69,10 @@ import Testing
     let tool = "\(fixture.path)/cnitool"
     symlink(try #require(builtExecutable), tool)
     let killed = try ChildProcess(
-      [tool, "add", "podnet", "/proc/self/ns/net", "--container-id", "c1", "--cache-dir", "\(fixture.path)/cache"],
+      [
+        tool, "add", "podnet", "/proc/self/ns/net", "--container-id", "c1", "--cache-dir",
+        "\(fixture.path)/cache",
+      ],
       environment: [
         "NETCONFPATH": "\(fixture.path)/net.d", "CNI_PATH": fixture.path, "PATH": "/usr/bin:/bin",
       ])
