@@ -96,13 +96,14 @@ import Testing
   /// A plugin that has failed by itself is not called off by what happens while its work is undone.
   @Test(arguments: [false, true]) func aFailureOfItsOwnKeepsItsName(byDeadline: Bool) async throws {
     let undoing = Log()
+    let deadline = Deadline.after(.seconds(byDeadline ? 8 : 0))
     var runtime = CNIRuntime(
       pluginPath: [], cacheDirectory: fixture.directory.file("cache"),
       embedded: EmbeddedPlugins([
         EmbeddedPlugin(type: "refuser") { request, _ in
           if request.command == .del {
             undoing.note("DEL")
-            usleep(byDeadline ? 2_500_000 : 500_000)
+            repeat { usleep(500_000) } while !deadline.hasPassed
             return PluginReply()
           }
           return PluginReply(
@@ -113,7 +114,7 @@ import Testing
     runtime.runner.passesOnStandardError = false
     let observed = AsyncRuntime(runtime, maximumConcurrency: 2, logger: .init(label: "test"))
     let list = try fixture.list("refuser")
-    let limits = ExecutionLimits(deadline: byDeadline ? .after(.seconds(2)) : nil)
+    let limits = ExecutionLimits(deadline: byDeadline ? deadline : nil)
     let task = Task { try await observed.add(list, c1, limits: limits) }
     try await eventually { !undoing.lines.isEmpty }
     if !byDeadline { task.cancel() }
