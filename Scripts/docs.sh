@@ -3,7 +3,7 @@
 # are.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-: "${SWIFT:=swift}" "${JOBS:=$(nproc)}"
+: "${SWIFT:=swift}"
 directory=$1
 export SWIFT_CNI_DOCS=1
 
@@ -13,7 +13,7 @@ for product in json.load(sys.stdin)["products"]:
     if "library" in product["type"]: print(product["name"])')
 mkdir -p "$directory"
 for library in $libraries; do
-  $SWIFT package --disable-sandbox --allow-writing-to-directory "$directory" -j "$JOBS" generate-documentation --target "$library" \
+  $SWIFT package --disable-sandbox --allow-writing-to-directory "$directory" generate-documentation --target "$library" \
     --output-path "$directory/$library.doccarchive" --transform-for-static-hosting \
     --hosting-base-path "$library"
   echo "$directory/$library.doccarchive"
