@@ -101,7 +101,9 @@ extension PodNetworking {
       let isOurs = options.collectsGarbageOfUnknownNetworks || seen.contains(entry.network)
       if isOurs || configured.contains(entry.network) { garbage.insert(entry.parameters.containerID) }
       if isOurs, !configured.contains(entry.network), (try? entry.configurationList())?.disableGC != true {
-        inventory.orphans.append(entry)
+        var orphan = entry
+        orphan.parameters = entry.parameters.lasting
+        inventory.orphans.append(orphan)
       }
     }
     for entry in listing.entries {

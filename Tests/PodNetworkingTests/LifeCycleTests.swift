@@ -279,4 +279,26 @@ struct LifeCycleTests {
       #expect(try host.leases().isEmpty && host.links() == 0 && host.remembered.isEmpty)
     }
   }
+
+  /// The process of a path in `/proc` may be another one by now: garbage is collected without that namespace.
+  @Test(arguments: [true, false]) func garbageIsNotLookedForInTheNamespaceOfAProcess(isConfigured: Bool)
+    async throws
+  {
+    try await PodHost.run { host in
+      try host.put(host.noop("a"), "a.conflist")
+      let pod = try host.makePod()
+      try waitFor { [networking = host.networking()] in _ = try await networking.setUp(pod) }
+      try host.change("a-id-of-web-eth0") { entry in
+        entry.removeAll(matching: "netns")
+        entry.append("netns", "/proc/1/ns/net")
+      }
+      if !isConfigured { unlink("\(host.configurations)/a.conflist") }
+      _ = try host.calls()
+      let networking = host.networking { $0.collectsGarbageOfUnknownNetworks = true }
+      try waitFor { try await networking.collectGarbage(keeping: []) }
+      let deleted = try #require(try host.calls().first { $0["command"]?.string == "DEL" })
+      #expect((deleted["environment"]?["CNI_NETNS"]?.string ?? "") == "")
+      #expect(host.remembered.isEmpty)
+    }
+  }
 }
