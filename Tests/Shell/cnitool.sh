@@ -53,6 +53,9 @@ expect 0 "cnitool 0." --version
 expect 0 "host-local" version
 expect 0 "exit status is COMMAND's" help run
 expect 2 "no command nonsense" nonsense
+expect 2 "no command pod nonsense" pod nonsense
+expect 0 "Usage: cnitool pod gc" pod --help
+expect 0 "Usage: cnitool pod gc" help pod
 expect 2 "needed" add podnet
 expect 2 "one word too many" add podnet /run/netns/c1 eth0
 expect 2 "one word too many" list everything

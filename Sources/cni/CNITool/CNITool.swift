@@ -41,6 +41,8 @@ enum CNITool {
     guard let name = words.first, !["help", "--help", "-h"].contains(name) else {
       if let topic = find(words.dropFirst()) {
         Terminal.print(help(topic.subcommand))
+      } else if let group = words.dropFirst().first.flatMap(help(group:)) {
+        Terminal.print(group)
       } else {
         Terminal.print(overview)
       }
@@ -53,9 +55,13 @@ enum CNITool {
     if name == BenchCommand.name { return BenchCommand.run(Array(words.dropFirst())) }
     guard let (subcommand, rest) = find(words[...]) else {
       // One of two words of which the second is missing, or a wrong one.
-      let isGroup = subcommands.contains { $0.name.hasPrefix("\(name) ") }
-      let given = words.prefix(isGroup ? 2 : 1).joined(separator: " ")
-      Terminal.complain("cnitool: there is no command \(given)\n\n\(overview)")
+      let group = help(group: name)
+      if let group, words.dropFirst().first.map({ $0 == "--help" || $0 == "-h" }) == true {
+        Terminal.print(group)
+        return 0
+      }
+      let given = words.prefix(group == nil ? 1 : 2).joined(separator: " ")
+      Terminal.complain("cnitool: there is no command \(given)\n\n\(group ?? overview)")
       return 2
     }
     do {
@@ -89,6 +95,12 @@ enum CNITool {
       }
     }
     return nil
+  }
+
+  /// The commands whose first word this is; `nil` if there are none.
+  private static func help(group name: String) -> String? {
+    let members = subcommands.filter { $0.name.hasPrefix("\(name) ") }
+    return members.isEmpty ? nil : members.map(help(_:)).joined(separator: "\n\n")
   }
 
   private static var overview: String {
