@@ -14,7 +14,7 @@ import Synchronization
 /// process gets SIGTERM, and SIGKILL two seconds later; a plugin that is linked in has these two seconds to notice, and is waited
 /// for up to a minute more before its work is undone. A set-up takes back what it has done before it throws.
 ///
-/// What was attached is remembered on disk (``CNIRuntime/cache``), in the form of the Go libraries. A new value, in this
+/// What was attached is remembered on disk, in the form of the Go libraries (`cniCacheV1`). A new value, in this
 /// process or another one, continues from there: a pod can be torn down by any of them, whatever has become of the
 /// configuration in the meantime.
 public final class PodNetworking: Sendable {

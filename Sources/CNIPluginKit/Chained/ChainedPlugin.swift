@@ -23,6 +23,7 @@ public protocol ChainedPlugin: Plugin {
   /// ADD: does to the attachment what the plugin is for.
   ///
   /// - Parameters:
+  ///   - call: What is asked for.
   ///   - result: That of the plugin before. What becomes of it is what the next one gets, and in the end the runtime.
   ///   - undo: Where each step that changed something registers how to take it back.
   func apply(_ call: PluginCall, to result: inout AddResult, undo: inout UndoLog) throws

@@ -12,6 +12,7 @@ public struct NamelessFile: ~Copyable, Sendable {
   /// A file with this content. Its descriptor is closed with the value.
   ///
   /// - Parameters:
+  ///   - content: What the file holds.
   ///   - path: The directory that it will be in.
   ///   - directory: An open directory that `path` begins at; by default, the working directory.
   ///   - mode: Permissions; the process's umask applies.

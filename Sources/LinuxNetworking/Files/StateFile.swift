@@ -22,6 +22,8 @@ public enum StateFile {
   /// Writes a file, replacing one that is there. After a power cut within the next half minute it may be empty.
   ///
   /// - Parameters:
+  ///   - bytes: What it is to hold.
+  ///   - path: Where; its directory has to be there.
   ///   - mode: permissions of the file; the process's umask applies.
   ///   - durable: on return the file survives a power cut (`fsync` of the file and of its directory, which
   ///     costs milliseconds).

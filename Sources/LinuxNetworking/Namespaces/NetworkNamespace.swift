@@ -96,7 +96,9 @@ public struct NetworkNamespace: ~Copyable, Sendable {
 
   /// The same, for a caller that holds the calling thread's own namespace open: two system calls less.
   ///
-  /// - Parameter home: The namespace that the calling thread is in.
+  /// - Parameters:
+  ///   - home: The namespace that the calling thread is in.
+  ///   - body: What to do there.
   public borrowing func run<R: ~Copyable>(
     from home: borrowing NetworkNamespace, _ body: () throws -> R
   ) throws -> R {
