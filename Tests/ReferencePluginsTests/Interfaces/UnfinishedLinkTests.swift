@@ -20,7 +20,8 @@ struct UnfinishedLinkTests {
     try TestHost.run { host in
       try host.makeContainer()
       let before = try host.snapshot()
-      try shell("ip link add cni0 group \(owner.unfinishedGroup) type bridge")
+      // With an address of its own, as ADD makes it.
+      try shell("ip link add cni0 address 02:00:5e:10:00:01 group \(owner.unfinishedGroup) type bridge")
       let configuration = host.bridge(gateway)
       switch command {
       case .add:

@@ -27,7 +27,7 @@ struct FirewallTests {
         nft flush map inet cni_firewall owners
         nft delete chain inet cni_firewall forward
         for s in containers4 containers6; do nft delete set inet cni_firewall $s; done
-        for s in bridge-foo0 isolated-foo0; do nft flush set inet cni_firewall $s 2>/dev/null || true; done
+        for s in bridge-foo0 isolated-foo0; do nft delete set inet cni_firewall $s 2>/dev/null || true; done
         """)
       if command == .del {
         try host.delete(configuration, "f1")
