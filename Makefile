@@ -9,6 +9,8 @@ PREFIX      ?= /usr/local
 CNI_BIN_DIR ?= /opt/cni/bin
 # 1: `make install` also installs noop and debug, which tests of runtimes use.
 TEST_PLUGINS ?=
+# For `make test-crash`: --only, --every and other words of Tests/crash/crash.py.
+CRASH       ?=
 UNIT_DIR    ?= $(PREFIX)/lib/systemd/system
 
 # What is installed and measured: static, stripped, one file under many names.
@@ -36,7 +38,7 @@ FIREWALL_PACKAGES  := firewalld dbus
 DHCP_PACKAGES      := dnsmasq-base kea-dhcp4-server kea-dhcp6-server
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-vm docs lint format demo bench link-order fuzz install uninstall differential clean
+.PHONY: help build test test-vm test-crash docs lint format demo bench link-order fuzz install uninstall differential clean
 .NOTPARALLEL:
 
 help: ## List the targets
@@ -61,10 +63,14 @@ test-vm: ## Run the tests that match FILTER in a virtual machine, whose kernel h
 	$(SWIFT) build --build-tests --disable-xctest -j $(JOBS)
 	@SWIFT="$(SWIFT)" Scripts/test-vm.sh '$(FILTER)'
 
+test-crash: build ## Kill and fail the whole chain at each of its system calls; what it leaves, as a table
+	@Scripts/require.sh $(TOOLCHAIN_PACKAGES) $(NETWORK_PACKAGES) $(FIREWALL_PACKAGES)
+	@CC="$(CC)" PRODUCT="$(PRODUCT)" Tests/crash/run.sh $(CRASH)
+
 lint: ## Check formatting of Swift sources, and the scripts
 	@Scripts/require.sh shellcheck python3
 	$(SWIFT) format lint --strict -r Package.swift Sources Tests Examples
-	shellcheck Scripts/*.sh Tests/Shell/*.sh Tests/VirtualMachine/*.sh .ci/run
+	shellcheck Scripts/*.sh Tests/Shell/*.sh Tests/VirtualMachine/*.sh Tests/crash/*.sh .ci/run
 	@for script in $$(git ls-files '*.py'); do \
 	  python3 -c 'import ast, sys; ast.parse(open(sys.argv[1]).read(), sys.argv[1])' "$$script" || exit 1; done
 

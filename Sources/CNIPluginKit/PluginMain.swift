@@ -43,10 +43,7 @@ public enum PluginMain {
     if command == .version && !readsInputOfVersion {
       configuration = []
     } else {
-      guard let input = readStandardInput() else {
-        throw CNIError(.ioFailure, "cannot read the network configuration from standard input")
-      }
-      configuration = input
+      configuration = try readStandardInput()
     }
     return PluginRequest(
       command: command, containerID: variable("CNI_CONTAINERID") ?? "",
@@ -58,9 +55,12 @@ public enum PluginMain {
 
   /// Writes a reply to standard output: what `run` ends with.
   ///
-  /// - Returns: The status to exit with; 1 for a reply that did not end by exiting.
+  /// - Returns: The status to exit with; 1 for a reply that did not end by exiting, or that nobody can have read.
   public static func send(_ reply: PluginReply) -> Int32 {
-    writeStandardOutput(reply.standardOutput)
+    guard writeStandardOutput(reply.standardOutput) else {
+      StandardError.write("cannot write the reply to standard output: \(String(cString: strerror(errno)))")
+      return 1
+    }
     guard case .exited(let status) = reply.exitStatus else { return 1 }
     return status
   }
@@ -98,7 +98,7 @@ public enum PluginMain {
 
   private static func isTrue(_ value: String?) -> Bool { value == "1" || value?.lowercased() == "true" }
 
-  private static func readStandardInput() -> [UInt8]? {
+  private static func readStandardInput() throws(CNIError) -> [UInt8] {
     var input: [UInt8] = []
     var chunk = [UInt8](repeating: 0, count: 16384)
     while true {
@@ -108,18 +108,21 @@ public enum PluginMain {
       } else if count == 0 {
         return input
       } else if errno != EINTR {
-        return nil
+        throw CNIError(
+          .ioFailure,
+          "cannot read the network configuration from standard input: \(String(cString: strerror(errno)))")
       }
     }
   }
 
-  private static func writeStandardOutput(_ bytes: [UInt8]) {
+  private static func writeStandardOutput(_ bytes: [UInt8]) -> Bool {
     var rest = bytes[...]
     while !rest.isEmpty {
       let count = rest.withUnsafeBytes { write(STDOUT_FILENO, $0.baseAddress, $0.count) }
-      if count < 0 && errno != EINTR { return }
+      if count < 0 && errno != EINTR { return false }
       if count > 0 { rest = rest.dropFirst(count) }
     }
+    return true
   }
 }
 

@@ -29,12 +29,17 @@ public struct TrafficClock: Hashable, Sendable {
   ///
   /// - Throws: `NetlinkError` if `/proc/net/psched` cannot be read.
   public static func running() throws(NetlinkError) -> TrafficClock {
-    let descriptor = open("/proc/net/psched", O_RDONLY | O_CLOEXEC)
+    var descriptor: Int32
+    repeat {
+      descriptor = open("/proc/net/psched", O_RDONLY | O_CLOEXEC)
+    } while descriptor < 0 && errno == EINTR
     guard descriptor >= 0 else { throw NetlinkError(systemCall: "read /proc/net/psched") }
     defer { close(descriptor) }
     var bytes = [UInt8](repeating: 0, count: 128)
-    let count = read(descriptor, &bytes, bytes.count)
-    guard count > 0, let clock = TrafficClock(String(decoding: bytes[..<count], as: UTF8.self)) else {
+    var count: Int
+    repeat { count = read(descriptor, &bytes, bytes.count) } while count < 0 && errno == EINTR
+    guard count >= 0 else { throw NetlinkError(systemCall: "read /proc/net/psched") }
+    guard let clock = TrafficClock(String(decoding: bytes[..<count], as: UTF8.self)) else {
       throw NetlinkError(
         errno: Errno(rawValue: EINVAL), message: "it does not have four numbers",
         operation: "read /proc/net/psched")

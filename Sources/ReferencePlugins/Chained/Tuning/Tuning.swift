@@ -97,8 +97,12 @@ struct Tuning: ChainedPlugin {
       return try Sysctl.read(setting.path)
     } catch {
       switch error.errno.rawValue {
-      // EIO: a secret that nobody has set.
-      case EACCES, EPERM, EIO: return nil
+      // A secret that nobody has set.
+      case EIO: return nil
+      // One that should be readable could not be restored either, where it is only kept from us.
+      case EACCES, EPERM:
+        if Self.isReadable(error.path) { throw error }
+        return nil
       case ENOENT, ENOTDIR:
         throw CNIError(
           .invalidConfiguration, "sysctl: the container has no kernel setting \(setting.key)",
@@ -109,6 +113,12 @@ struct Tuning: ChainedPlugin {
       default: throw error
       }
     }
+  }
+
+  /// Whether a setting is one that can be read at all.
+  private static func isReadable(_ path: String) -> Bool {
+    var status = stat()
+    return stat(path, &status) == 0 && status.st_mode & 0o444 != 0
   }
 
   /// Writes down what is going to be changed, before it is.

@@ -134,7 +134,7 @@ final class EchoServer {
 /// again, and for longer, while it is not what is expected: the machine may be busy.
 func reached(from namespace: String, _ targets: [String], expecting expected: [String]) throws -> [String] {
   var found: [String] = []
-  for timeout in [0.8, 2.0, 5.0] {
+  for timeout in [0.8, 2.0, 5.0, 15.0] {
     found = try reached(from: namespace, targets, timeout: timeout)
     if found == expected { break }
   }

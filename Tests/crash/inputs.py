@@ -1,0 +1,196 @@
+"""What DEL is given, missing or changed in turn: namespace, result, the memory of ADD, the configuration, a plugin."""
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from world import TOOL, World, chain
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What is not there, or not as it was, when DEL or GC is called."""
+
+    what: str
+    command: str
+    processes: bool = False
+
+    @property
+    def title(self):
+        return f"{self.what}, then {self.command.upper()}"
+
+
+def without(*types):
+    changed = chain()
+    changed["plugins"] = [plugin for plugin in changed["plugins"] if plugin["type"] not in types]
+    return changed
+
+
+def changed_plugin(kind, **keys):
+    changed = chain()
+    for plugin in changed["plugins"]:
+        if plugin["type"] == kind:
+            plugin.update(keys)
+    return changed
+
+
+def with_version(version):
+    return {**chain(), "cniVersion": version}
+
+
+RATES = ("ingressRate", "ingressBurst", "egressRate", "egressBurst")
+# The name of the network stays: under another it is another network.
+CONFIGURATIONS = {
+    "another bridge": lambda: changed_plugin("bridge", bridge="cni9"),
+    "other ranges": lambda: changed_plugin(
+        "bridge", ipam={"type": "host-local", "ranges": [[{"subnet": "10.99.0.0/24"}]]}),
+    "no masquerading": lambda: changed_plugin("bridge", ipMasq=False),
+    "rates removed": lambda: changed_plugin("bandwidth", **dict.fromkeys(RATES, 0)),
+    "rates changed": lambda: changed_plugin("bandwidth", **dict.fromkeys(RATES, 2000)),
+    "rates that are none": lambda: changed_plugin("bandwidth", ingressRate="fast"),
+    "other settings": lambda: changed_plugin("tuning", sysctl={"net.core.somaxconn": "600"}, mtu=1300),
+    "settings that are none": lambda: changed_plugin("tuning", sysctl=["net.core.somaxconn"]),
+    "firewall with an ingress policy": lambda: changed_plugin("firewall", ingressPolicy="same-bridge"),
+    "firewall of iptables": lambda: changed_plugin("firewall", backend="iptables"),
+    "no portMappings": lambda: changed_plugin("portmap", capabilities={}),
+    "portmap without snat": lambda: changed_plugin("portmap", snat=False),
+    "an older cniVersion": lambda: with_version("0.4.0"),
+    "the oldest cniVersion": lambda: with_version("0.3.1"),
+    **{f"no {kind}": lambda kind=kind: without(kind) for kind in ("portmap", "firewall", "bandwidth", "tuning")},
+}  # fmt: skip
+# What cannot be a network any more: then what is remembered has to do.
+FILES = {
+    "no configuration": None,
+    "an empty configuration": "",
+    "a cut configuration": json.dumps(chain())[:200],
+    "a configuration that is none": '{"cniVersion": "1.1.0", "name": "chain", "plugins": []}',
+}
+PLAIN = ("namespace gone", "nothing remembered", "nothing remembered and namespace gone", "no result remembered",
+         "a result of another version", "no CAP_ARGS", "other CAP_ARGS", "namespace of another container")  # fmt: skip
+PLUGINS = ("bridge", "host-local", "portmap", "firewall", "bandwidth", "tuning")
+PROGRAMS = {
+    "cannot be executed": "#!/bin/sh\nexit 0\n",
+    "fails": "#!/bin/sh\nexit 1\n",
+    "is killed": "#!/bin/sh\nkill -KILL $$\n",
+    "says nonsense": "#!/bin/sh\necho '{\"ips'\nexit 1\n",
+}
+
+
+def tasks():
+    losses = [Loss(what, command) for what in (*PLAIN, *CONFIGURATIONS, *FILES) for command in ("del", "gc")
+              if not (what in FILES and command == "gc")]  # fmt: skip
+    losses += [Loss(f"{plugin} is gone", command, True) for plugin in PLUGINS for command in ("del", "gc")]
+    for how in PROGRAMS:
+        losses += [Loss(f"{plugin} {how}", command, True) for plugin in PLUGINS for command in ("del", "gc")]
+    return losses
+
+
+def group(loss):
+    """The row of the table that it is in."""
+    if loss.processes:
+        return "a plugin's program"
+    return "configuration" if loss.what in CONFIGURATIONS or loss.what in FILES else "what was remembered"
+
+
+def attempt(loss):
+    problems = []
+    try:
+        attempted(loss, problems.append)
+    except Exception as error:  # the others are to be tried all the same
+        problems.append(f"{type(error).__name__}: {error}")
+    return loss, problems
+
+
+def attempted(loss, problem):
+    world = World(loss.processes)
+    world.need("add")
+    may_fail = lose(loss, world)
+    answer = world.call(loss.command)
+    if answer.failed and not may_fail:
+        problem(f"{loss.title}: {answer.error}")
+    if answer.failed and not answer.error.startswith("cnitool: "):
+        problem(f"no clear error: {answer.error}")
+    if may_fail:
+        # When the plugin is back, all is done that was left.
+        if not answer.failed:
+            problem(f"{loss.title}: succeeded, though a plugin could not do anything")
+        restore(world)
+        again = world.call(loss.command)
+        if again.failed:
+            problem(f"{loss.command.upper()} with the plugin back: {again.error}")
+    for line in world.left():
+        problem(f"after {loss.command.upper()}: {line}")
+    restore(world)
+    world.container_comes()
+    for command in ("add", "check", "del"):
+        answer = world.call(command)
+        if answer.failed:
+            problem(f"the next {command.upper()}: {answer.error}")
+    for line in world.left():
+        problem(f"after the next container: {line}")
+
+
+def lose(loss, world):
+    """Whether the command cannot do all of its work."""
+    what = loss.what
+    if what in CONFIGURATIONS:
+        world.configure(CONFIGURATIONS[what]())
+    elif what in FILES:
+        file = Path(world.configurations, "10.conflist")
+        if FILES[what] is None:
+            file.unlink()
+        else:
+            file.write_text(FILES[what])
+    elif loss.processes:
+        return lose_plugin(what, world)
+    elif what == "no CAP_ARGS":
+        world.environment["CAP_ARGS"] = "{}"
+    elif what == "other CAP_ARGS":
+        other = [{"hostPort": 9, "containerPort": 9, "protocol": "udp"}]
+        world.environment["CAP_ARGS"] = json.dumps({"portMappings": other})
+    elif what == "namespace of another container":
+        # A namespace's path is used again: what is there now is none of ours.
+        world.container_goes()
+        world.container_comes()
+    else:
+        if "nothing remembered" in what:
+            world.cache_goes()
+        if "namespace gone" in what:
+            world.container_goes()
+        if "result" in what:
+            for file in Path("/var/lib/cni/results").iterdir():
+                entry = json.loads(file.read_text())
+                if "another version" in what:
+                    entry["result"]["cniVersion"] = "9.9.9"
+                else:
+                    del entry["result"]
+                file.write_text(json.dumps(entry))
+        if what == "nothing remembered" and loss.command == "gc":
+            # GC knows of no namespace: what is in it goes with the container.
+            world.container_before = None
+    return False
+
+
+def lose_plugin(what, world):
+    plugin, _, how = what.partition(" ")
+    directory = Path(f"/run/cni-bin-{os.getpid()}")
+    shutil.rmtree(directory, ignore_errors=True)
+    shutil.copytree(Path(TOOL).parent, directory, copy_function=lambda source, target: Path(target).symlink_to(source))
+    world.environment["CNI_PATH"] = str(directory)
+    file = directory / plugin
+    file.unlink()
+    if how in PROGRAMS:
+        file.write_text(PROGRAMS[how])
+        if how != "cannot be executed":
+            file.chmod(0o755)
+            return True
+    # cnitool has all of these in itself.
+    return False
+
+
+def restore(world):
+    world.configure(chain())
+    if "CNI_PATH" in world.environment:
+        world.environment["CNI_PATH"] = str(Path(TOOL).parent)

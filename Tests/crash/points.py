@@ -1,0 +1,248 @@
+"""The axe: a command of the chain is killed, or made to fail, at each of its system calls in turn, and what that leaves
+is looked at."""
+
+import errno
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import kernel
+from world import World
+
+KILL = "kill"
+COMMANDS = ("add", "del", "check", "gc")
+# How what a killed call left is to be got rid of. That of a container whose namespace has ended with it is next.
+RECOVERIES = {
+    "DEL": "del",
+    "GC": "gc",
+    "DEL, nothing remembered": "del",
+    "GC, nothing remembered": "gc",
+    "DEL, namespace gone": "del",
+}
+# Calls that change nothing outside of their process: killed before or after such a one, what is left is the same.
+PRIVATE = {
+    "brk", "mmap", "munmap", "mprotect", "madvise", "arch_prctl", "set_tid_address", "set_robust_list", "rseq",
+    "prlimit64", "rt_sigaction", "rt_sigprocmask", "gettid", "getpid", "geteuid", "getrandom", "sched_getaffinity",
+    "capget", "newfstatat", "fstat", "stat", "lstat", "statx", "access", "faccessat", "faccessat2", "readlink",
+    "readlinkat", "getcwd", "read", "pread64", "getdents64", "close", "fcntl", "dup", "dup2", "dup3", "pipe2",
+    "eventfd2", "poll", "ppoll", "socket", "socketpair", "bind", "setsockopt", "getsockopt", "getsockname",
+    "recvfrom", "recvmsg", "setns", "flock", "clock_nanosleep", "pidfd_open", "wait4", "waitid", "ioctl",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Call:
+    """A system call of the undisturbed command."""
+
+    process: int
+    number: int
+    name: str
+    errors: tuple
+    what: str
+
+    # Before the program's own first line: nothing has been done yet, and there is nobody to say why.
+    is_start: bool = False
+
+    def __str__(self):
+        return f"{self.name} {self.what}".strip()
+
+
+@dataclass(frozen=True)
+class Point:
+    """Something to try: one row of the table counts those that have all but the call in common."""
+
+    processes: bool
+    command: str
+    fault: str
+    recovery: str
+    neighbour: bool
+    call: Call
+
+    @property
+    def title(self):
+        where = f"process {self.call.process}, call {self.call.number}" if self.processes else f"call {self.call.number}"
+        return f"{self.command.upper()}, {where} ({self.call}), {self.fault}, then {self.recovery}"
+
+
+@dataclass
+class Outcome:
+    """What a point showed."""
+
+    point: Point
+    missed: bool = False
+    ending: str = ""  # killed, success, error, died
+    message: str = ""
+    problems: list = field(default_factory=list)
+
+
+def axe_options(call, fault):
+    log = f"/run/axe-log-{os.getpid()}"
+    options = ["-l", log, "-p", str(call.process), "-n", str(call.number)]
+    return log, options + (["-k"] if fault == KILL else ["-e", fault])
+
+
+def begin(processes, command, neighbour=False):
+    """A host on which the command has something to do."""
+    world = World(processes, neighbour)
+    if command != "add":
+        world.need("add")
+    return world
+
+
+def count(task):
+    """The calls of the undisturbed command."""
+    processes, command, neighbour = task
+    world = begin(processes, command, neighbour)
+    log = f"/run/axe-log-{os.getpid()}"
+    answer = world.call(command, axe=["-l", log])
+    if answer.failed:
+        raise OSError(f"{command} under the axe: {answer.error}")
+    calls = []
+    begun = set()
+    for line in Path(log).read_text(errors="replace").splitlines():
+        process, number, name, errors, *what = line.split(" ", 4)
+        what = " ".join(what)
+        # The first that is read: the directory of configurations, or a plugin's standard input.
+        if what == str(world.configurations) or (name == "read" and what.startswith("pipe:")):
+            begun.add(process)
+        errors = () if errors == "-" else tuple(errors.split(","))
+        calls.append(Call(int(process), int(number), name, errors, what, process not in begun))
+    return calls
+
+
+REFERENCE = {}
+
+
+def reference(processes, neighbour):
+    """What a host looks like after an undisturbed ADD; the same each time."""
+    key = processes, neighbour
+    if key not in REFERENCE:
+        world = World(processes, neighbour)
+        world.need("add")
+        REFERENCE[key] = world.attached()
+    return REFERENCE[key]
+
+
+def names_error(message, fault):
+    """Says the message what failed? By number's name or the words for it."""
+    words = os.strerror(getattr(errno, fault))
+    return fault in message or words.lower() in message.lower()
+
+
+def attempt(point):
+    """Tries one point; what is raised here is an outcome, too."""
+    try:
+        return attempted(point)
+    except Exception as error:  # the other points are to be tried all the same
+        return Outcome(point, problems=[f"{type(error).__name__}: {error}"])
+
+
+def attempted(point):
+    expected = reference(point.processes, point.neighbour)
+    world = begin(point.processes, point.command, point.neighbour)
+    outcome = Outcome(point)
+    log, options = axe_options(point.call, point.fault)
+    answer = world.call(point.command, axe=options)
+    hit = Path(log).read_text(errors="replace").split()
+    if len(hit) < 3 or hit[2] != point.call.name:
+        outcome.missed = True
+        outcome.message = f"found {' '.join(hit) or 'no such call'}"
+        return outcome
+    problem = outcome.problems.append
+    if answer.hangs:
+        problem("it hangs")
+    outcome.message = answer.error
+    # Where it is a plugin's process that is killed, whoever called it lives, and has to clean up.
+    manager_lives = point.call.process > 0
+    if point.fault == KILL and not manager_lives:
+        outcome.ending = "killed"
+    elif answer.died:
+        outcome.ending = "died"
+    else:
+        outcome.ending = "error" if answer.failed else "success"
+        judge(point, world, answer, expected, problem)
+    recover(point, world, problem)
+    return outcome
+
+
+def judge(point, world, answer, expected, problem):
+    """Whoever was told of an error, or of success, must be able to rely on it."""
+    if answer.failed:
+        if point.call.is_start and point.call.process == 0:
+            if answer.text:
+                problem(f"it said something for all that: {answer.text[:300]!r}")
+        elif not answer.error.startswith("cnitool: "):
+            problem(f"no clear error: {answer.error[:300]!r}")
+        elif not point.call.is_start and point.fault != KILL and not names_error(answer.error, point.fault):
+            problem(f"it does not say what failed: {answer.error[:300]!r}")
+        if point.fault == KILL and "signal" not in answer.error.lower() and "kill" not in answer.error.lower():
+            problem(f"it does not say that the plugin was killed: {answer.error[:300]!r}")
+        if "is not JSON" in answer.error or "cut short" in answer.error:
+            problem(f"the plugin's error is no JSON: {answer.error[:300]!r}")
+        if point.command == "add":
+            for line in world.left():
+                problem(f"after the failed ADD: {line}")
+    elif point.command in ("del", "gc"):
+        for line in world.left():
+            problem(f"after the {point.command.upper()} that succeeded: {line}")
+    if point.command == "check" or (point.command == "add" and not answer.failed):
+        for line in kernel.differences(expected, world.attached()):
+            # The index of leases by their owners only saves time: without it, they are searched.
+            if "/.owners/" not in line:
+                problem(f"after the {point.command.upper()}: {line}")
+    if point.command == "add" and not answer.failed:
+        checked = world.call("check")
+        if checked.failed:
+            problem(f"CHECK after the ADD that succeeded: {checked.error}")
+
+
+def recover(point, world, problem):
+    if "nothing remembered" in point.recovery:
+        world.cache_goes()
+    if "namespace gone" in point.recovery:
+        world.container_goes()
+    command = RECOVERIES[point.recovery]
+    if point.recovery == "GC, nothing remembered":
+        # GC knows of no namespace: what is in it goes with the container, whose end is why it is called.
+        world.container_before = None
+    answer = world.call(command)
+    if answer.failed:
+        problem(f"{command.upper()} afterwards: {answer.error}")
+    for line in world.left():
+        problem(f"after {command.upper()}: {line}")
+    if world.container_before is None:
+        world.container_goes()
+    world.container_comes()
+    try_again(world, problem)
+
+
+def try_again(world, problem):
+    """The host is as good as new: the next container comes and goes."""
+    for command in ("add", "check", "del"):
+        answer = world.call(command)
+        if answer.failed:
+            problem(f"the next {command.upper()}: {answer.error}")
+    for line in world.left():
+        problem(f"after the next container: {line}")
+
+
+def points(processes, command, neighbour, calls, every=1, everything=False):
+    """All that is to be tried with a command whose calls these are, and how many are left out as the same as others.
+
+    Where a neighbour is, what is of interest is what becomes of it.
+    """
+    recoveries = list(RECOVERIES) if command == "add" and not neighbour else ["DEL", "GC"]
+    different = calls
+    if processes and not everything:
+        previous = {}
+        different = []
+        for call in calls:
+            before = previous.get(call.process)
+            if before is None or before.name not in PRIVATE:
+                different.append(call)
+            previous[call.process] = call
+    chosen = [Point(processes, command, KILL, recovery, neighbour, call)
+              for call in different[::every] for recovery in recoveries]  # fmt: skip
+    if not neighbour:
+        chosen += [Point(processes, command, error, "DEL", False, call) for call in calls[::every] for error in call.errors]
+    return chosen, len(calls) - len(different)
