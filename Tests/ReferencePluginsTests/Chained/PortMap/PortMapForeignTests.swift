@@ -83,7 +83,7 @@ struct PortMapForeignTests {
       #expect(try host.ask("127.0.0.1", 8080, from: nil) == "c1 10.22.0.1, c1 10.22.0.1")
       let excluded = try shell(
         """
-        ip netns exec world timeout 2 python3 -c 'import socket
+        ip netns exec world timeout 10 python3 -c 'import socket
         socket.create_connection(("\(Self.host4)", 8080), 1, ("198.51.100.3", 0))' 2>&1 || true
         """)
       #expect(excluded.contains("Refused"))
