@@ -15,7 +15,7 @@ struct NFTTrafficTests {
     trap 'kill $pid' EXIT
     while [ "$(readlink /proc/$pid/ns/net)" = "$(readlink /proc/self/ns/net)" ]; do sleep 0.01; done
     inside() { nsenter -t $pid -n "$@"; }
-    check() { inside ping -c 1 -W 1 $1 >/dev/null 2>&1 && echo yes || echo no; }
+    check() { inside ping -c 4 -W 2 -i 0.5 $1 >/dev/null 2>&1 && echo yes || echo no; }
 
     """
 

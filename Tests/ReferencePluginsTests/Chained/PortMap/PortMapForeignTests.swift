@@ -208,7 +208,7 @@ struct PortMapForeignTests {
       func ask(ttl: Int) throws -> String {
         let script = """
           import socket
-          s = socket.socket(); s.settimeout(1); s.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, \(ttl))
+          s = socket.socket(); s.settimeout(8); s.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, \(ttl))
           try: s.connect(("\(Self.host4)", 8080)); print(s.recv(99).decode().split()[0])
           except OSError: print("-")
           """
