@@ -24,9 +24,6 @@ public struct FileHold: ~Copyable, Sendable {
     }
   }
 
-  /// Lets go of the file now.
-  public consuming func release() {}
-
   deinit {
     if descriptor >= 0 { close(descriptor) }
   }
