@@ -2,8 +2,9 @@
 # test.sh: every test there is. At the end come a table of the suites, what failed, and as the last line the sum over all,
 # "N passed, N failed"; the exit status is 0 only if something passed and nothing failed.
 #
-# Suites: `swift test`; those of its tests that measure, alone; what of it needs another kernel than this machine's, in a virtual
-# machine; each script in Tests/Shell; Tests/differential. All but the first two print "N passed, N failed" last.
+# Suites: `swift test`; of its tests the asynchronous ones, and those that measure, each alone; what of it needs another kernel
+# than this machine's, in a virtual machine; each script in Tests/Shell; Tests/differential. All but the first three print
+# "N passed, N failed" last.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 : "${SWIFT:=swift}" "${JOBS:=$(nproc)}" "${PRODUCT:=.build/install/cni}" "${PEER_BIN_DIR:=/usr/lib/cni}"
@@ -13,9 +14,10 @@ results=$(mktemp -d)
 trap 'rm -rf "$results"' EXIT
 passed=0 failed=0
 
-# Swift tests that want the machine to themselves, because they measure, or the threads of Swift's concurrency, which the others
-# block. A regular expression as for `swift test --filter`.
-alone='^(ReferencePluginsTests[.]BandwidthTrafficTests|AsyncRuntimeTests|ContainerNetworkingTests|PodNetworkingTests)[./]'
+# Swift tests that want the machine to themselves, because they measure, and those that want the threads of Swift's
+# concurrency, which the others block. Regular expressions as for `swift test --filter`.
+measuring='^ReferencePluginsTests[.]BandwidthTrafficTests/'
+asynchronous='^(AsyncRuntimeTests|ContainerNetworkingTests|PodNetworkingTests)[./]'
 
 row() { printf '%-28s %-20s %7s %7s\n' "$@"; }
 
@@ -66,8 +68,9 @@ swift_tests() { # NAME ARGUMENT...: tests of the package
 }
 
 export TESTS_FOR_ANOTHER_KERNEL=$results/elsewhere
-swift_tests 'swift test' --skip "$alone"
-swift_tests 'swift test, alone' --skip-build --filter "$alone"
+swift_tests 'swift test' --skip "$measuring" --skip "$asynchronous"
+swift_tests 'swift test, asynchronous' --skip-build --filter "$asynchronous"
+swift_tests 'swift test, measuring' --skip-build --filter "$measuring"
 unset TESTS_FOR_ANOTHER_KERNEL
 
 if [ -s "$results/elsewhere" ]; then

@@ -19,6 +19,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -26,7 +27,7 @@ import documented
 import protocol
 import scenarios as catalogue
 from host import Container, Host, Side, enter_private_namespaces, inside, ip, kernel_has, own_state
-from state import Snapshot, canonical_result, differences, packet_rules, saved_rules
+from state import Snapshot, canonical_result, differences, families, packet_rules, saved_rules
 
 WORLD4, WORLD6 = "198.51.100", "2001:db8:51"
 
@@ -48,7 +49,13 @@ def build_world(host):
 def seen_by_world(container):
     """The source addresses that the world sees, by family."""
     seen = {}
-    for family, address in ((socket.AF_INET, f"{WORLD4}.2"), (socket.AF_INET6, f"{WORLD6}::2")):
+    own = families(container.name)
+    for family, name, address in (
+        (socket.AF_INET, "inet", f"{WORLD4}.2"), (socket.AF_INET6, "inet6", f"{WORLD6}::2"),
+    ):  # fmt: skip
+        if name not in own:
+            seen[family.name] = "no address"
+            continue
         with inside("world"):
             receiver = socket.socket(family, socket.SOCK_DGRAM)
         with inside(container.name):
@@ -56,17 +63,16 @@ def seen_by_world(container):
         with receiver, sender:
             receiver.bind((address, 5000))
             receiver.settimeout(0.25)
-            seen[family.name] = "nothing"
-            for _ in range(24):  # the first are lost while addresses and neighbours settle
+            for _ in range(60):  # the first are lost, or refused, while carriers, addresses and neighbours settle
                 try:
                     sender.sendto(b"?", (address, 5000))
                     seen[family.name] = receiver.recvfrom(16)[1][0]
                     break
                 except TimeoutError:
-                    continue
+                    seen[family.name] = "nothing"
                 except OSError as error:
                     seen[family.name] = os.strerror(error.errno)
-                    break
+                    time.sleep(0.25)
     return seen
 
 
@@ -250,7 +256,8 @@ class Report:
 
     def close(self):
         for mode, scenario, version, phase, found in self.failures:
-            print(f"\n{mode}: {scenario} ({version}): {phase}")
+            path, left, right = found[0]
+            print(f"\nFAILED: {mode}: {scenario} ({version}): {phase}, {path or '/'}: {short(left)} and {short(right)}")
             for path, left, right in found[: None if self.verbose else 8]:
                 print(f"  {path or '/'}\n    go:   {short(left)}\n    ours: {short(right)}")
         print("\nDocumented differences (Documentation/compatibility.md):")

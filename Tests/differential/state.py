@@ -26,6 +26,13 @@ def command(*arguments):
     return json.loads(output) if output.strip() else []
 
 
+def families(namespace):
+    """"inet" and "inet6", of those of which a namespace has global addresses."""
+    with inside(namespace):
+        links = command("ip", "-j", "address", "show", "scope", "global")
+    return {address["family"] for link in links for address in link.get("addr_info", []) if address}
+
+
 def sysctl(path):
     try:
         return Path("/proc/sys/net", path).read_text().strip()

@@ -91,6 +91,8 @@ struct BandwidthTrafficTests {
 
   /// Neighbours are known, and addresses usable.
   private func settle(_ server: String) throws {
-    try shell("ip netns exec c1 ping -q -c5 -i0.2 -W2 \(server) || ip netns exec c1 ping -q -c5 \(server)")
+    try shell(
+      "for i in $(seq 40); do ip netns exec c1 ping -q -c2 -i0.2 -W1 \(server) && exit; sleep 0.2; done; exit 1",
+      timeout: 90)
   }
 }
