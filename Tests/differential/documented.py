@@ -173,6 +173,11 @@ DIFFERENCES = [
     Difference(
         "Transmit queue length", lambda place, go, ours: place.path.endswith("/txqlen") and go == "(absent)"),
     Difference(
+        "Queues",
+        # A qdisc counts one user for each queue of its link, and itself.
+        lambda place, go, ours: place.path.endswith(("/num_tx_queues", "/num_rx_queues")) and ours == 1
+            or place.path.startswith("/traffic/veth") and place.path.endswith("/refcnt") and ours == 2),
+    Difference(
         "Duplicate address detection", lambda place, go, ours: place.path.endswith("/nodad") and ours is True),
     Difference(
         "DEL",

@@ -11,8 +11,8 @@ public struct VethPair {
   /// The index of the container's end, in the container.
   public let containerIndex: Int32
 
-  /// Makes the pair in one request: each end is born in its own namespace, the host's end up and, if wanted, a port
-  /// of `master`. The host's end is named after the attachment and carries its mark.
+  /// Makes the pair in one request: each end is born in its own namespace, the host's end, if wanted, as a port of
+  /// `master`. The host's end is named after the attachment, carries its mark, and is up. Both have one queue.
   ///
   /// - Throws: `CNIError` when the container already has an interface of that name; `NetlinkError`.
   public static func create(
@@ -25,12 +25,13 @@ public struct VethPair {
     container.mtu = mtu
     container.mac = mac ?? MACAddress.random(using: &generator)
     container.namespace = attachment.namespace.descriptor
+    container.setQueues(1)
     for name in owner.linkNames {
       var pair = LinkSpecification(name: name, kind: .veth(VethSettings(peer: container)))
       pair.mtu = mtu
       pair.mac = MACAddress.random(using: &generator)
       pair.master = master
-      pair.isUp = true
+      pair.setQueues(1)
       pair.group = owner.unfinishedGroup
       // Before it is there: what becomes of a request whose answer is lost, nobody knows.
       attachment.undo.register("creation of the veth pair") { [unowned attachment] in
@@ -42,12 +43,13 @@ public struct VethPair {
         try requireFree(call.interfaceName, owner: owner, hostName: name, in: attachment)
         continue
       }
-      // The mark comes in a second message: in the same one it would also reach a stranger's link of that name.
+      // The mark comes in a message of its own: in the first one it would also reach a stranger's link of that name. Up
+      // only now: of a link that is up and has no carrier yet, the kernel waits for a grace period when it is asked.
       let replies = try attachment.host.perform([
-        .changeLink(.name(name), owner.marking()),
         .getLink(.name(name)),
+        .changeLink(.name(name), owner.marking(isUp: true)),
       ])
-      guard let host = replies.last?.link, let index = host.vethPeer else {
+      guard let host = replies.first?.link, let index = host.vethPeer else {
         throw CNIError(.internalError, "the kernel does not say what the other end of \(name) is")
       }
       return VethPair(host: host, mac: container.mac!, containerIndex: index)

@@ -50,6 +50,10 @@ struct PTPTests {
       #expect(decoded.ips.map(\.address.description) == ["10.22.0.2/16", "fd00:22::2/64"])
       #expect(decoded.ips.map(\.gateway?.description) == ["10.22.0.1", "fd00:22::1"])
       try shell("ip netns exec c1 ping -c1 -W2 10.22.0.1; ip netns exec c1 ping -c1 -W2 fd00:22::1")
+      let ends = try shell("ip -d link show type veth; ip netns exec c1 ip -d link show eth0")
+      #expect(ends.split(separator: " ").count { $0 == "numtxqueues" } == 2)
+      #expect(
+        ends.split(separator: "\n").count { $0.contains("numtxqueues 1 numrxqueues 1 ") } == 2, "\(ends)")
       if version >= .v0_4_0 { try host.succeeded(host.call(.check, host.after(result, configuration))) }
       if version >= .v1_1_0 {
         try host.succeeded(

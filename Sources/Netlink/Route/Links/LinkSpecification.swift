@@ -55,6 +55,15 @@ public struct LinkSpecification: Hashable, Sendable {
     self.isUp = isUp
   }
 
+  /// So many queues in each direction.
+  ///
+  /// For veth since Linux 5.14: left to itself the kernel makes one for each possible processor, then uses one of them,
+  /// and waits for a grace period of its readers for each of the two changes of mind (`netif_set_real_num_tx_queues`).
+  public mutating func setQueues(_ number: UInt32) {
+    transmitQueues = number
+    receiveQueues = number
+  }
+
   /// Header and attributes, without the message around them: a link's body, or the value of one end of a pair.
   func encode(into builder: inout MessageBuilder) {
     builder.linkHeader(index: index ?? 0, flags: isUp ? .up : [], change: isUp ? .up : [])

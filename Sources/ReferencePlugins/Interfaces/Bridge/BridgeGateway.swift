@@ -113,10 +113,11 @@ struct BridgeGateway {
     var gateway = LinkSpecification(name: name)
     gateway.mtu = bridge.mtu
     gateway.group = owner.unfinishedGroup
+    gateway.setQueues(1)
     var pair = LinkSpecification(name: port, kind: .veth(VethSettings(peer: gateway)))
     pair.mtu = bridge.mtu
     pair.master = bridge.index
-    pair.isUp = true
+    pair.setQueues(1)
     pair.group = owner.unfinishedGroup
     guard try attachment.host.createIfAbsent(pair) else { return try attachment.host.link(named: name) }
     attachment.undo.register("the VLAN's gateway interface") { [unowned attachment] in
@@ -128,7 +129,7 @@ struct BridgeGateway {
     vlans.trunk = []
     try attachment.host.perform(
       [
-        .changeLink(.name(port), owner.marking()),
+        .changeLink(.name(port), owner.marking(isUp: true)),
         .changeLink(.name(name), owner.marking(isUp: true)),
       ] + BridgePort.requests(for: vlans, port: portIndex, of: bridge))
     return try attachment.host.link(named: name)
