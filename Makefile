@@ -11,6 +11,8 @@ CNI_BIN_DIR ?= /opt/cni/bin
 TEST_PLUGINS ?=
 # For `make test-crash`: --only, --every and other words of Tests/crash/crash.py.
 CRASH       ?=
+# For `make bench`, `make curves` and `make figures`: --only WORD, or --quick to see that they work.
+BENCH       ?=
 UNIT_DIR    ?= $(PREFIX)/lib/systemd/system
 
 # What is installed and measured: static, stripped, one file under many names.
@@ -38,7 +40,7 @@ FIREWALL_PACKAGES  := firewalld dbus
 DHCP_PACKAGES      := dnsmasq-base kea-dhcp4-server kea-dhcp6-server
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-vm test-crash docs lint format demo bench link-order fuzz install uninstall differential clean
+.PHONY: help build test test-vm test-crash docs lint format demo bench-tools bench curves figures link-order fuzz install uninstall differential clean
 .NOTPARALLEL:
 
 help: ## List the targets
@@ -81,12 +83,35 @@ demo: build ## Two containers on a bridge network, in a throw-away host
 	@Scripts/require.sh $(NETWORK_PACKAGES)
 	@Scripts/demo.sh $(PRODUCT)
 
-bench: build ## Measure against the Go plugins; a table, and bench.json
+BENCH_TOOLS := .build/bench
+BENCH_SIDES := --ours $(PRODUCT) --go "$(PEER_BIN_DIR)" --tools $(BENCH_TOOLS) $(BENCH)
+FIGURES     := Documentation/figures
+
+$(BENCH_TOOLS)/floor: $(wildcard Benchmarks/floor/*)
+	@mkdir -p $(BENCH_TOOLS)
+	$(CC) -O2 -Wall -Wextra -Werror -static -o $@ $(filter %.c,$^)
+
+$(BENCH_TOOLS)/spawn: Benchmarks/spawn/spawn.c
+	@mkdir -p $(BENCH_TOOLS)
+	$(CC) -O2 -Wall -Wextra -Werror -static -o $@ $<
+
+bench-tools: build $(BENCH_TOOLS)/floor $(BENCH_TOOLS)/spawn
 	@Scripts/require.sh $(TOOLCHAIN_PACKAGES) $(NETWORK_PACKAGES) containernetworking-plugins dnsmasq-base
-	@mkdir -p .build/bench
-	$(CC) -O2 -Wall -Wextra -Werror -static -o .build/bench/floor Benchmarks/floor/floor.c
-	$(CC) -O2 -Wall -Wextra -Werror -static -o .build/bench/spawn Benchmarks/floor/spawn.c
-	@python3 Benchmarks/bench.py --ours $(PRODUCT) --go "$(PEER_BIN_DIR)" --tools .build/bench --output bench.json
+
+bench: bench-tools ## Measure against the Go plugins and the kernel alone; tables, and bench.json (10 minutes)
+	@python3 Benchmarks/bench.py $(BENCH_SIDES) --output bench.json
+
+curves: bench-tools ## Measure how calls grow with leases, containers, ports; plots in .build/figures (15 minutes)
+	@mkdir -p .build/figures
+	@python3 Benchmarks/curves.py $(BENCH_SIDES) --output .build/figures/growth.json
+	@python3 Benchmarks/plot.py .build/figures/growth.json .build/figures
+
+figures: bench-tools ## Both of these, for the documentation: its plots and tables are written anew
+	@mkdir -p $(FIGURES)
+	@python3 Benchmarks/bench.py $(BENCH_SIDES) --output $(FIGURES)/bench.json
+	@python3 Benchmarks/curves.py $(BENCH_SIDES) --output $(FIGURES)/growth.json
+	@python3 Benchmarks/plot.py $(FIGURES)/growth.json $(FIGURES)
+	@python3 Benchmarks/figures.py $(FIGURES) README.md Documentation/performance.md
 
 docs: ## Reference documentation of the libraries (.build/docs, one archive each)
 	@Scripts/require.sh $(TOOLCHAIN_PACKAGES)

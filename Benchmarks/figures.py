@@ -1,0 +1,95 @@
+#!/usr/bin/env python3
+"""Puts figures into the documentation: figures.py DIRECTORY FILE... with the bench.json and growth.json of DIRECTORY.
+
+In each FILE (Markdown) what stands between `<!-- figures: NAME -->` and `<!-- end of figures -->` is replaced by the table
+of that name: `wall`, `cpu`, `memory` (all rows), `short` (a choice, with ratios), `growth` (ends of the curves), `machine`.
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+from bench import TITLES, lines_of, number, ratio
+from hosts import SIDES
+
+SHORT = [
+    ("bridge", "VERSION"), ("host-local", "ADD"), ("bridge+host-local", "ADD"), ("bridge+host-local", "DEL"),
+    ("ptp+host-local, portmap 2 ports", "ADD"), ("full chain", "ADD"), ("full chain", "DEL")]  # fmt: skip
+# curve, the point, the operation, its measure, what it is called
+ENDS = [
+    ("leases", (1000, 10_000, 50_000), "ADD", "wall", "host-local ADD, {:,} leases, ms"),
+    ("containers", (0, 100, 1000), "ADD", "wall", "full chain ADD, {:,} containers present, ms"),
+    ("containers", (1000,), "DEL", "wall", "full chain DEL, {:,} containers present, ms"),
+    ("ports-present", (1000, 5000), "ADD", "wall", "ptp + portmap ADD, {:,} ports published, ms"),
+    ("ports-of-one", (100, 1000, 5000), "ADD", "wall", "ptp + portmap ADD with {:,} ports, ms"),
+    ("in-flight", (1, 8, 64), "ADD", "per second", "full chain ADDs per second, {:,} in flight"),
+]  # fmt: skip
+
+
+def markdown(lines):
+    head, *rest = lines
+    rule = ["---" if index == 0 or line_is_words(rest, index) else "---:" for index in range(len(head))]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in ([*head], rule, *rest)) + "\n"
+
+
+def line_is_words(lines, column):
+    return any(line[column] in ("ADD", "DEL", "VERSION") for line in lines)
+
+
+def short(rows):
+    """Of all rows the telling ones, in milliseconds."""
+    chosen = [row for words in SHORT for row in rows if row["measure"] == "wall" and (row["row"], row["op"]) == words]
+    return markdown(lines_of(chosen, "wall")) if chosen else ""
+
+
+def growth(curves):
+    values = {(curve["name"], point["x"], point["op"], point["measure"], point["side"]): point["value"]
+              for curve in curves for point in curve["points"]}  # fmt: skip
+    lines = [("", "Go", "ours, processes", "ours, in-process", "Go : processes", "Go : in-process")]
+    for name, places, op, measure, words in ENDS:
+        for x in places:
+            go, ours, inside = (values.get((name, x, op, measure, side)) for side in SIDES)
+            if inside is None:
+                continue
+            more = measure == "per second"
+            lines.append((
+                words.format(x), number(go) or "—", number(ours), number(inside),
+                *(ratio(side, go) if more else ratio(go, side) for side in (ours, inside))))  # fmt: skip
+    return markdown(lines)
+
+
+def memory(rows):
+    return "".join(f"{TITLES[measure][0].upper()}{TITLES[measure][1:]}:\n\n{markdown(lines_of(rows, measure))}\n"
+                   for measure in ("peak", "own", "size")).rstrip("\n") + "\n"  # fmt: skip
+
+
+def words_about(machine, left_out, curves):
+    lines = [f"Linux {machine['kernel']} ({machine['architecture']}), {machine['processors']} processors, "
+             f"{machine['memory']:,} MiB of memory; Go plugins: containernetworking-plugins {machine['peer']}.", ""]
+    lines += [f"- not measured: {reason}" for reason in left_out]
+    lines += [f"- {curve['name']}: {note}" for curve in curves for note in curve["notes"]]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def main():
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
+    directory = Path(sys.argv[1])
+    bench = json.loads((directory / "bench.json").read_text())
+    curves = json.loads((directory / "growth.json").read_text())["curves"]
+    tables = {
+        "wall": markdown(lines_of(bench["rows"], "wall")), "cpu": markdown(lines_of(bench["rows"], "cpu")),
+        "memory": memory(bench["rows"]), "short": short(bench["rows"]), "growth": growth(curves),
+        "machine": words_about(bench["machine"], bench["left out"], curves)}  # fmt: skip
+    for name in sys.argv[2:]:
+        path = Path(name)
+        document, count = re.subn(
+            r"(<!-- figures: (\w+) -->\n).*?(<!-- end of figures -->)",
+            lambda found: f"{found[1]}\n{tables[found[2]]}\n{found[3]}", path.read_text(), flags=re.DOTALL)
+        path.write_text(document)
+        print(f"{name}: {count} tables")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,209 @@
+"""The hosts on which attachments are measured, and how: each side has one of its own, a network namespace.
+
+A side is one way to have plugins: `go` (the peer's, executed), `ours` (ours, executed), `inside` (ours, linked into the
+runtime). The runtime is the same for all three, our `cnitool bench-attach`, a process that stays and takes the times
+itself; `floor` is a program that makes the same changes to the kernel and nothing else.
+"""
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+from pathlib import Path
+
+VERSION = "1.0.0"  # the newest that both know
+WORK = Path("/run/bench")
+LEASES = "/var/lib/cni/networks"
+SIDES = ("go", "ours", "inside")
+NAMES = {"go": "Go plugins", "ours": "ours, processes", "inside": "ours, in-process", "floor": "the kernel alone"}
+
+
+def execute(*command, **keywords):
+    """A command that must succeed; its output."""
+    process = subprocess.run([str(word) for word in command], capture_output=True, text=True, **keywords)
+    if process.returncode != 0:
+        raise RuntimeError(f"{' '.join(map(str, command))[:200]} ended with {process.returncode}: "
+                           f"{process.stderr.strip() or process.stdout.strip()[-1000:]}")
+    return process.stdout
+
+
+def make_namespaces(names):
+    execute("ip", "-batch", "-", input="".join(f"netns add {name}\n" for name in names))
+
+
+def remove_namespaces(names):
+    execute("ip", "-batch", "-", input="".join(f"netns delete {name}\n" for name in names))
+
+
+class Tools:
+    """The programs: ours under all its names, the peer's, and those that measure."""
+
+    def __init__(self, options):
+        self.quick = options.quick
+        self.spawn = f"{options.tools}/spawn"
+        self.floor = f"{options.tools}/floor"
+        # On disk as an installed one is, not in memory as the rest of the state here.
+        directory = Path(options.tools, "ours")
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir()
+        executable = Path(options.ours)
+        names = execute(executable, "--list-names").split()
+        first = directory / "cnitool"
+        first.write_bytes(executable.read_bytes())
+        first.chmod(0o755)
+        for name in names:
+            directory.joinpath(name).hardlink_to(first)
+        self.cnitool = str(first)
+        self.installed = first.stat().st_blocks * 512
+        self.paths = {"go": options.go, "ours": str(directory), "inside": ""}
+        self.names = names
+        # Memory is measured as a difference between executables, not between their page caches.
+        for file in [first, *Path(options.go).iterdir()]:
+            file.read_bytes()
+
+    def stand_ins(self, side):
+        """A directory like that of the side, in which each plugin's process is measured on its own."""
+        directory = WORK / f"stand-in-{side}"
+        if not directory.exists():
+            directory.mkdir()
+            first = directory / "first"
+            first.write_bytes(Path(self.spawn).read_bytes())
+            first.chmod(0o755)
+            for name in os.listdir(self.paths[side]):
+                directory.joinpath(name).hardlink_to(first)
+            directory.joinpath("real").symlink_to(self.paths[side])
+        return directory
+
+    def run(self, command, environment, stdin="/dev/null"):
+        """One process, by `spawn`: {"wall", "cpu" in ms, "peak" in KiB}. It must succeed."""
+        output = WORK / "output"
+        words = execute(self.spawn, "-i", stdin, "-o", output, *command, env=environment).split()
+        if words[3] != "0":
+            raise RuntimeError(f"{' '.join(command)} ended with {words[3]}: {output.read_text()}")
+        return {"wall": int(words[0]) / 1e6, "cpu": int(words[1]) / 1e6, "peak": int(words[2])}
+
+
+class Samples:
+    """What was measured of one side: op -> measure -> values."""
+
+    def __init__(self):
+        self.values = {}
+
+    def add(self, op, measure, value):
+        self.values.setdefault((op, measure), []).append(value)
+
+    def median(self, op, measure):
+        values = self.values.get((op, measure))
+        return statistics.median(values) if values else None
+
+    def take(self, output, skip):
+        """The lines that bench-attach and floor print. Of the first `skip` rounds it takes nothing."""
+        seen = {}
+        for line in output.splitlines():
+            op, *words = line.split()
+            if op == "MEMORY":
+                for measure, word in zip(("peak", "own"), words):
+                    self.add("ADD", measure, int(word))
+                continue
+            if op != "EACH":
+                seen[op] = seen.get(op, 0) + 1
+            if seen["ADD"] > skip:
+                self.add(op, "wall", int(words[0]) / 1e6)
+                if len(words) > 1:
+                    self.add(op, "cpu", int(words[1]) / 1e6)
+
+
+class Host:
+    """A host of one side, a container to be measured on it, and a network.
+
+    `plugins` is the network's list; `prepare` are `ip` commands for the host; with `resident` one container is there
+    before, and stays, as on a node at work: bridges, tables and chains exist.
+    """
+
+    number = 0
+
+    def __init__(self, tools, side, plugins, prepare="", capabilities=None, interface="eth0", resident=True):
+        Host.number += 1
+        self.tools, self.side = tools, side
+        self.name = f"h{Host.number}"
+        self.container = f"{self.name}-measured"
+        self.network = f"network{Host.number}"
+        self.interface = interface
+        self.capabilities = capabilities
+        self.namespaces = [self.name, self.container]
+        self.processes = []
+        make_namespaces(self.namespaces)
+        execute("ip", "-n", self.name, "-batch", "-", input="link set lo up\n" + prepare)
+        self.configurations = WORK / self.name
+        self.configurations.mkdir()
+        (self.configurations / "10.conflist").write_text(
+            json.dumps({"cniVersion": VERSION, "name": self.network, "plugins": plugins}))
+        if resident:
+            self.attach(f"{self.name}-resident")
+
+    def path(self, namespace):
+        return f"/run/netns/{namespace}"
+
+    def environment(self, path=None, capabilities=None):
+        environment = {
+            "PATH": os.environ["PATH"], "NETCONFPATH": str(self.configurations), "CNI_IFNAME": self.interface,
+            "CNI_PATH": self.tools.paths[self.side] if path is None else str(path)}  # fmt: skip
+        if capabilities:
+            environment["CAP_ARGS"] = json.dumps(capabilities)
+        return environment
+
+    def inside(self, *command):
+        return ["nsenter", f"--net={self.path(self.name)}", *map(str, command)]
+
+    def attach(self, namespace, capabilities=None):
+        """A container that stays."""
+        make_namespaces([namespace])
+        self.namespaces.append(namespace)
+        execute(*self.inside(self.tools.cnitool, "add", self.network, self.path(namespace)),
+                env=self.environment(capabilities=capabilities))
+
+    def measure(self, samples, count, containers=None, warm_up=True, **options):
+        """`count` times ADD and DEL, after one that warms up. The options are those of bench-attach."""
+        words = [word for key, value in options.items() for word in (f"--{key.replace('_', '-')}", str(value))]
+        paths = [self.path(container) for container in containers or [self.container]]
+        output = execute(
+            *self.inside(self.tools.cnitool, "bench-attach", self.network, *paths, "--count", count + warm_up, *words),
+            env=self.environment(capabilities=self.capabilities))
+        samples.take(output, skip=int(warm_up))
+
+    def measure_memory(self, samples):
+        """The peak of the largest of the plugins' processes at ADD, one of which is executed at a time."""
+        directory = self.tools.stand_ins(self.side)
+        usage = directory / "usage"
+        usage.unlink(missing_ok=True)
+        for op in ("add", "del"):
+            execute(*self.inside(self.tools.cnitool, op, self.network, self.path(self.container)),
+                    env=self.environment(directory, self.capabilities))
+            if op == "add":
+                samples.add("ADD", "peak", max(int(line.split()[3]) for line in usage.read_text().splitlines()))
+
+    def start(self, *command):
+        """A process that belongs to the host."""
+        process = subprocess.Popen(
+            self.inside(*command), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.processes.append(process)
+        return process
+
+    def close(self):
+        for process in reversed(self.processes):
+            process.terminate()
+            process.wait()
+        remove_namespaces(self.namespaces)
+        shutil.rmtree(Path(LEASES, self.network), ignore_errors=True)
+
+
+def floor(tools, samples, pieces, count):
+    samples.take(execute(tools.floor, count, *pieces), skip=0)
+
+
+def interleave(rounds, bodies):
+    """Runs the bodies in turns, each time the other way round: a slow moment of the machine meets all."""
+    for turn in range(rounds):
+        for body in bodies if turn % 2 else list(reversed(bodies)):
+            body()
