@@ -101,7 +101,7 @@ def machine(options):
 TITLES = {
     "wall": "time, ms", "cpu": "processor time of all processes, ms",
     "peak": "peak memory, KiB (process: the largest of the plugins; in-process: what the runtime grows by)",
-    "own": "of which the runtime's own, KiB", "size": "size on disk, KiB"}  # fmt: skip
+    "own": "memory that is not the executable's, KiB (process: at its end; in-process: what the runtime grows by)", "size": "size on disk, KiB"}  # fmt: skip
 
 
 def number(value):

@@ -97,13 +97,13 @@ class Samples:
         values = self.values.get((op, measure))
         return statistics.median(values) if values else None
 
-    def take(self, output, skip):
-        """The lines that bench-attach and floor print. Of the first `skip` rounds it takes nothing."""
+    def take(self, output, skip, memory=False):
+        """The lines that bench-attach and floor print. Of the first `skip` rounds it takes no time."""
         seen = {}
         for line in output.splitlines():
             op, *words = line.split()
             if op == "MEMORY":
-                for measure, word in zip(("peak", "own"), words):
+                for measure, word in zip(("peak", "own"), words if memory else ()):
                     self.add("ADD", measure, int(word))
                 continue
             if op != "EACH":
@@ -170,10 +170,10 @@ class Host:
         output = execute(
             *self.inside(self.tools.cnitool, "bench-attach", self.network, *paths, "--count", count + warm_up, *words),
             env=self.environment(capabilities=self.capabilities))
-        samples.take(output, skip=int(warm_up))
+        samples.take(output, skip=int(warm_up), memory=self.side == "inside")
 
     def measure_memory(self, samples):
-        """The peak of the largest of the plugins' processes at ADD, one of which is executed at a time."""
+        """Of the plugins' processes at ADD, one of which is executed at a time, the largest: its peak, and what is its own."""
         directory = self.tools.stand_ins(self.side)
         usage = directory / "usage"
         usage.unlink(missing_ok=True)
@@ -181,12 +181,15 @@ class Host:
             execute(*self.inside(self.tools.cnitool, op, self.network, self.path(self.container)),
                     env=self.environment(directory, self.capabilities))
             if op == "add":
-                samples.add("ADD", "peak", max(int(line.split()[3]) for line in usage.read_text().splitlines()))
+                lines = [line.split() for line in usage.read_text().splitlines()]
+                samples.add("ADD", "peak", max(int(line[3]) for line in lines))
+                samples.add("ADD", "own", max(int(line[4]) for line in lines))
 
     def start(self, *command):
         """A process that belongs to the host."""
-        process = subprocess.Popen(
-            self.inside(*command), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with open(WORK / f"{self.name}.log", "ab") as log:
+            process = subprocess.Popen(
+                self.inside(*command), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
         self.processes.append(process)
         return process
 

@@ -63,9 +63,9 @@ TUNING = {"type": "tuning", "sysctl": SYSCTL}
 CHAIN = [MASQUERADING, PORTMAP, FIREWALL, TUNING]
 
 MASTER = """
-link add up type veth peer name down
-link set up up
-link set down up
+link add card0 type veth peer name card1
+link set card0 up
+link set card1 up
 """
 STATIC = {"type": "static", "addresses": [{"address": "10.22.0.2/16", "gateway": "10.22.0.1"}]}
 HOST_LOCAL = {"type": "host-local", "ipam": {"type": "host-local", "subnet": SUBNET}}
@@ -82,10 +82,10 @@ ROWS = [
     Row("ptp+host-local", [PTP], ["ptp", "host-local", "result"]),
     Row("ptp+host-local, ipMasq", [PTP | {"ipMasq": True}], ["ptp", "host-local", "elements=1", "result"],
         needs=["iptables"]),
-    Row("macvlan+host-local", [with_leases("macvlan", master="up")], ["macvlan", "host-local", "result"], MASTER, "macvlan"),
-    Row("ipvlan+host-local", [with_leases("ipvlan", master="up")], None, MASTER, "ipvlan"),
-    Row("vlan+host-local", [with_leases("vlan", master="up", vlanId=5)], None, MASTER, "vlan", resident=False),
-    Row("host-device+host-local", [with_leases("host-device", device="up")], ["host-device", "host-local", "result"],
+    Row("macvlan+host-local", [with_leases("macvlan", master="card0")], ["macvlan", "host-local", "result"], MASTER, "macvlan"),
+    Row("ipvlan+host-local", [with_leases("ipvlan", master="card0")], None, MASTER, "ipvlan"),
+    Row("vlan+host-local", [with_leases("vlan", master="card0", vlanId=5)], None, MASTER, "vlan", resident=False),
+    Row("host-device+host-local", [with_leases("host-device", device="card0")], ["host-device", "host-local", "result"],
         MASTER, resident=False),
     Row("dummy+host-local", [with_leases("dummy")], None, kind="dummy"),
     Row("tap+host-local", [with_leases("tap")], None),
@@ -121,11 +121,14 @@ def serve_leases(host):
         "--no-ping", "--leasefile-ro", f"--pid-file={WORK}/{host.name}-dnsmasq.pid", "--user=root",
         "--dhcp-range=10.40.1.0,10.40.9.255,1h", "--dhcp-authoritative")  # fmt: skip
     directory = host.tools.paths["go" if host.side == "go" else "ours"]
-    host.start(f"{directory}/dhcp", "daemon", "-socketpath", socket)
+    # Two of ours on one machine: each with a state of its own.
+    state = [] if host.side == "go" else ["-statedir", WORK / f"{host.name}-dhcp"]
+    host.start(f"{directory}/dhcp", "daemon", "-socketpath", socket, *state)
     file = host.configurations / "10.conflist"
     file.write_text(file.read_text().replace("/run/bench/dhcp.sock", str(socket)))
     for _ in range(400):
         if socket.exists():
             return
         time.sleep(0.05)
-    raise RuntimeError(f"the dhcp daemon of {host.side} made no socket")
+    said = (WORK / f"{host.name}.log").read_text()[-500:]
+    raise RuntimeError(f"the dhcp daemon of {host.side} made no socket: {said}")

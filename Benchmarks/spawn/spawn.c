@@ -7,7 +7,9 @@
 // memory counts until the child's exec.
 //
 // Under any other name it stands in for a plugin: it runs the file of that name in the directory `real` beside it, with
-// the standard streams it has, and appends such a line, the name before it, to the file `usage` beside it.
+// the standard streams it has, and appends a line to the file `usage` beside it: the name, nanoseconds, nanoseconds of
+// the processor, peak in KiB as above; and how much of the memory that it has at its end is not the executable's or any
+// other file's, for which the process is traced.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -16,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -52,8 +55,59 @@ static int run(char **arguments, const posix_spawn_file_actions_t *actions, char
   return code;
 }
 
+// The anonymous memory of a process, in KiB (proc(5), `status`).
+static long anonymous(pid_t process) {
+  char path[40], line[200];
+  long value = 0;
+  snprintf(path, sizeof path, "/proc/%d/status", process);
+  FILE *file = fopen(path, "re");
+  if (file == NULL) return 0;
+  while (fgets(line, sizeof line, file) != NULL) {
+    if (sscanf(line, "RssAnon: %ld", &value) == 1) break;
+  }
+  fclose(file);
+  return value;
+}
+
+static int run_traced(char **arguments, const char *name, const char *usage_file) {
+  struct rusage usage;
+  int status;
+  long own = 0;
+  long long start = now();
+  pid_t child = fork();
+  if (child == 0) {
+    if (ptrace(PTRACE_TRACEME, 0, 0, 0) == 0) execve(arguments[0], arguments, environ);
+    _exit(127);
+  }
+  if (child < 0) return -1;
+  for (int stops = 0;; stops++) {
+    if (wait4(child, &status, __WALL, &usage) < 0) {
+      if (errno == EINTR) continue;
+      return -1;
+    }
+    if (!WIFSTOPPED(status)) break;
+    int signal = WSTOPSIG(status);
+    if (stops == 0) {  // it has been executed
+      ptrace(PTRACE_SETOPTIONS, child, 0, PTRACE_O_TRACEEXIT | PTRACE_O_EXITKILL);
+      signal = 0;
+    } else if (status >> 16 == PTRACE_EVENT_EXIT) {
+      own = anonymous(child);
+      signal = 0;
+    }
+    ptrace(PTRACE_CONT, child, 0, signal);
+  }
+  long long end = now();
+  char text[400];
+  int length = snprintf(
+      text, sizeof text, "%s %lld %lld %ld %ld\n", name, end - start,
+      nanoseconds(usage.ru_utime) + nanoseconds(usage.ru_stime), usage.ru_maxrss, own);
+  int file = open(usage_file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+  if (file < 0 || write(file, text, length) != length) return -1;
+  return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
 static int stand_in(const char *name, char **arguments) {
-  char directory[PATH_MAX], real[PATH_MAX + 300], usage[PATH_MAX + 300], line[100], text[400];
+  char directory[PATH_MAX], real[PATH_MAX + 300], usage[PATH_MAX + 300];
   ssize_t length = readlink("/proc/self/exe", directory, sizeof directory - 1);
   if (length < 0) return 1;
   directory[length] = 0;
@@ -61,12 +115,8 @@ static int stand_in(const char *name, char **arguments) {
   snprintf(real, sizeof real, "%s/real/%s", directory, name);
   snprintf(usage, sizeof usage, "%s/usage", directory);
   arguments[0] = real;
-  int code = run(arguments, NULL, line, sizeof line);
-  if (code < 0) return 1;
-  int file = open(usage, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
-  int text_length = snprintf(text, sizeof text, "%s %s", name, line);
-  if (file < 0 || write(file, text, text_length) != text_length) return 1;
-  return code;
+  int code = run_traced(arguments, name, usage);
+  return code < 0 ? 1 : code;
 }
 
 int main(int argc, char **argv) {

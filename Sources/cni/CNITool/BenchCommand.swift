@@ -84,7 +84,7 @@ private struct Moment {
 
   private static func used(by whom: __rusage_who) -> Int {
     var usage = rusage()
-    getrusage(whom, &usage)
+    getrusage(__rusage_who_t(whom.rawValue), &usage)
     return (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1_000_000_000
       + (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1000
   }
@@ -110,7 +110,7 @@ private struct Memory {
       }
     }
     var usage = rusage()
-    getrusage(RUSAGE_CHILDREN, &usage)
+    getrusage(__rusage_who_t(RUSAGE_CHILDREN.rawValue), &usage)
     memory.child = usage.ru_maxrss
     return memory
   }
