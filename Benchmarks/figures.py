@@ -14,8 +14,11 @@ from bench import TITLES, lines_of, number, ratio
 from hosts import SIDES
 
 SHORT = [
-    ("bridge", "VERSION"), ("host-local", "ADD"), ("bridge+host-local", "ADD"), ("bridge+host-local", "DEL"),
-    ("ptp+host-local, portmap 2 ports", "ADD"), ("full chain", "ADD"), ("full chain", "DEL")]  # fmt: skip
+    ("bridge", "VERSION", "wall"), ("host-local", "ADD", "wall"), ("bridge+host-local", "ADD", "wall"),
+    ("bridge+host-local", "DEL", "wall"), ("ptp+host-local, portmap 2 ports", "ADD", "wall"),
+    ("full chain", "ADD", "wall"), ("full chain", "DEL", "wall"), ("full chain", "ADD", "cpu"),
+    ("full chain", "ADD", "peak"), ("full chain", "ADD", "own"), ("installed set", "", "size")]  # fmt: skip
+UNITS = {"wall": "ms", "cpu": "processor ms", "peak": "peak KiB", "own": "KiB of its own", "size": "KiB"}
 # curve, the point, the operation, its measure, what it is called
 ENDS = [
     ("leases", (1000, 10_000, 50_000), "ADD", "wall", "host-local ADD, {:,} leases, ms"),
@@ -38,9 +41,17 @@ def line_is_words(lines, column):
 
 
 def short(rows):
-    """Of all rows the telling ones, in milliseconds."""
-    chosen = [row for words in SHORT for row in rows if row["measure"] == "wall" and (row["row"], row["op"]) == words]
-    return markdown(lines_of(chosen, "wall")) if chosen else ""
+    """Of all rows the telling ones."""
+    found = {(row["row"], row["op"], row["measure"]): row for row in rows}
+    lines = [("", "Go", "ours, processes", "ours, in-process", "kernel alone", "Go : processes", "Go : in-process")]
+    for words in SHORT:
+        if words in found:
+            row, (title, op, measure) = found[words], words
+            lines.append((
+                f"{title} {op}, {UNITS[measure]}".replace(" ,", ","),
+                *(number(row[side]) for side in (*SIDES, "floor")),
+                ratio(row["go"], row["ours"]), ratio(row["go"], row["inside"])))  # fmt: skip
+    return markdown(lines)
 
 
 def growth(curves):
