@@ -8,9 +8,9 @@ import Glibc
 enum BenchCommand {
   static let name = "bench-attach"
 
-  /// `bench-attach NETWORK NETNS... [--count N] [--in-flight K] [--host-port P]`: N times attaches the containers in all
-  /// the namespaces, and detaches them, K threads side by side. With P the first container publishes host port P as its
-  /// port 80, the next one P + 1, and so on.
+  /// `bench-attach NETWORK NETNS... [--count N] [--in-flight K] [--host-port P [--ports M]]`: N times attaches the
+  /// containers in all the namespaces, and detaches them, K threads side by side. With P the first container publishes M
+  /// ports of the host from P on (one, if not said) as its ports from 80 on, the next one the next M, and so on.
   ///
   /// Prints for each of the N times `ADD wall cpu` and `DEL wall cpu`, of all containers together, in nanoseconds, the
   /// processor's time including that of plugins executed; between them, where there are several, `EACH wall` for each
@@ -21,9 +21,10 @@ enum BenchCommand {
       let count = Arguments.Option("--count", value: "N", help: "")
       let inFlight = Arguments.Option("--in-flight", value: "K", help: "")
       let hostPort = Arguments.Option("--host-port", value: "P", help: "")
+      let ports = Arguments.Option("--ports", value: "M", help: "")
       let arguments = try Arguments(
         words,
-        options: [count, inFlight, hostPort, CNITool.interface, CNITool.container, CNITool.cache])
+        options: [count, inFlight, hostPort, ports, CNITool.interface, CNITool.container, CNITool.cache])
       guard arguments.positional.count >= 2 else { throw UsageError(message: "NETWORK NETNS... --count N") }
       let surroundings = Surroundings(arguments)
       let list = try surroundings.network(arguments.positional[0])
@@ -31,7 +32,8 @@ enum BenchCommand {
       for namespace in arguments.positional.dropFirst() {
         var parameters = try surroundings.parameters(arguments, namespace: namespace)
         if let first = arguments["--host-port"].flatMap({ Int($0) }) {
-          parameters.capabilityArguments = try publishing(first + containers.count)
+          let each = arguments["--ports"].flatMap { Int($0) } ?? 1
+          parameters.capabilityArguments = try publishing(each, from: first + containers.count * each)
         }
         containers.append(parameters)
       }
@@ -59,9 +61,12 @@ enum BenchCommand {
     }
   }
 
-  private static func publishing(_ hostPort: Int) throws -> JSONObject {
-    let text = "{\"portMappings\":[{\"hostPort\":\(hostPort),\"containerPort\":80,\"protocol\":\"tcp\"}]}"
-    return try JSONValue.parse(text).object ?? JSONObject()
+  private static func publishing(_ count: Int, from hostPort: Int) throws -> JSONObject {
+    let mappings = (0..<count).map {
+      "{\"hostPort\":\(hostPort + $0),\"containerPort\":\(80 + $0),\"protocol\":\"tcp\"}"
+    }
+    return try JSONValue.parse("{\"portMappings\":[\(mappings.joined(separator: ","))]}").object
+      ?? JSONObject()
   }
 }
 
