@@ -249,7 +249,8 @@ def in_flight(tools):
         def body(side):
             try:
                 hosts[side].measure(
-                    samples[side], 1, hosts[side].containers[:several], in_flight=flights, host_port=10000)
+                    samples[side], 1, hosts[side].containers[:several], in_flight=flights, host_port=10000,
+                    warm_up=side != "go")
             except RuntimeError as error:
                 if side != "go":
                     raise

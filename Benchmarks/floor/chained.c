@@ -71,14 +71,18 @@ static void redirect(int index, int other) {
 }
 
 void shape(struct world *world) {
+  struct ifinfomsg link = {.ifi_family = AF_UNSPEC};
   struct ifinfomsg up = {.ifi_family = AF_UNSPEC, .ifi_flags = IFF_UP, .ifi_change = IFF_UP};
-  begin(&batch, RTM_NEWLINK, create, &up, sizeof up);
+  begin(&batch, RTM_NEWLINK, create, &link, sizeof link);
   text(&batch, IFLA_IFNAME, "ifbfloor");
+  number(&batch, IFLA_NUM_TX_QUEUES, 1);
+  number(&batch, IFLA_NUM_RX_QUEUES, 1);
   size_t information = open_attribute(&batch, IFLA_LINKINFO);
   text(&batch, IFLA_INFO_KIND, "ifb");
   close_attribute(&batch, information);
-  struct ifinfomsg any = {.ifi_family = AF_UNSPEC};
-  begin(&batch, RTM_GETLINK, NLM_F_REQUEST, &any, sizeof any);
+  begin(&batch, RTM_GETLINK, NLM_F_REQUEST, &link, sizeof link);
+  text(&batch, IFLA_IFNAME, "ifbfloor");
+  begin(&batch, RTM_NEWLINK, change, &up, sizeof up);
   text(&batch, IFLA_IFNAME, "ifbfloor");
   int ifb = perform(world->host, &batch, "create ifb");
   limit(world->host_link);

@@ -23,7 +23,7 @@ struct world {
   int host, inside;                // route sockets
   int outside, container;          // namespaces
   int netfilter;                   // a socket on the host
-  int bridge, up, down;            // indices of links that are there before
+  int bridge, device;              // indices of links that are there before
   int host_link, container_link;   // of links that an ADD made; 0 where it made none
 };
 
@@ -48,6 +48,7 @@ void close_attribute(struct batch *batch, size_t place);
 
 // Sends the batch, and reads until every request has been answered. Returns the index of the last link reported.
 int perform(int descriptor, struct batch *batch, const char *what);
+int other_end_of_last_link(void);
 
 // links.c
 int make_bridge(int host);

@@ -58,33 +58,41 @@ int make_bridge(int host) {
   return index;
 }
 
-// A veth pair. `namespace` is that of its second end, or -1; `master` a bridge, or 0.
+// One queue: left to itself the kernel makes several, and waits for its readers when it then uses one of them.
+static void one_queue(void) {
+  number(&batch, IFLA_NUM_TX_QUEUES, 1);
+  number(&batch, IFLA_NUM_RX_QUEUES, 1);
+}
+
+// A veth pair. `namespace` is that of its second end, or -1; `master` a bridge, or 0. Asked about before it is up: of a
+// link that is up and has no carrier yet the kernel waits for its readers first.
 static int make_veth(int host, const char *name, const char *other, int namespace, int master) {
-  struct ifinfomsg up = {.ifi_family = AF_UNSPEC, .ifi_flags = IFF_UP, .ifi_change = IFF_UP};
-  begin(&batch, RTM_NEWLINK, create, &up, sizeof up);
+  struct ifinfomsg link = {.ifi_family = AF_UNSPEC};
+  begin(&batch, RTM_NEWLINK, create, &link, sizeof link);
   text(&batch, IFLA_IFNAME, name);
+  one_queue();
   if (master != 0) number(&batch, IFLA_MASTER, master);
   size_t information = open_attribute(&batch, IFLA_LINKINFO);
   text(&batch, IFLA_INFO_KIND, "veth");
   size_t data = open_attribute(&batch, IFLA_INFO_DATA);
   size_t peer = open_attribute(&batch, VETH_INFO_PEER);
-  struct ifinfomsg link = {.ifi_family = AF_UNSPEC};
   append(&batch, &link, sizeof link);
   text(&batch, IFLA_IFNAME, other);
+  one_queue();
   if (namespace >= 0) number(&batch, IFLA_NET_NS_FD, namespace);
   close_attribute(&batch, peer);
   close_attribute(&batch, data);
   close_attribute(&batch, information);
   get_link(name);
+  set_flags(name, IFF_UP);
   return perform(host, &batch, "create veth");
 }
 
 // A pair on the host: what macvlan stands on, and what host-device moves.
 void make_pair(struct world *world) {
-  world->up = make_veth(world->host, "up", "down", -1, 0);
-  set_flags("down", IFF_UP);
-  get_link("down");
-  world->down = perform(world->host, &batch, "set up pair");
+  world->device = make_veth(world->host, "card0", "card1", -1, 0);
+  set_flags("card1", IFF_UP);
+  perform(world->host, &batch, "set up pair");
 }
 
 // Settings of an address' link: no waiting for duplicates, and neighbours are told.
@@ -95,29 +103,30 @@ static void settle(struct world *world) {
   write_in_container(world, paths, values, 2);
 }
 
-static void set_up_inside(struct world *world) {
-  set_flags("eth0", IFF_UP);
-  get_link("eth0");
-  world->container_link = perform(world->inside, &batch, "set up inside");
-}
-
 static void address_inside(struct world *world) {
   settle(world);
-  set_up_inside(world);
+  set_flags("eth0", IFF_UP);
   add_address(world->container_link, address, 16, 0);
   add_route(world->container_link, NULL, 0, gateway);
   perform(world->inside, &batch, "address and route");
 }
 
+static void find_inside(struct world *world) {
+  get_link("eth0");
+  world->container_link = perform(world->inside, &batch, "look inside");
+}
+
 void attach_bridge(struct world *world) {
   world->host_link = make_veth(world->host, "vethfloor", "eth0", world->container, world->bridge);
+  world->container_link = other_end_of_last_link();
   address_inside(world);
 }
 
 void attach_ptp(struct world *world) {
   world->host_link = make_veth(world->host, "vethfloor", "eth0", world->container, 0);
+  world->container_link = other_end_of_last_link();
   settle(world);
-  set_up_inside(world);
+  set_flags("eth0", IFF_UP);
   add_address(world->container_link, address, 16, IFA_F_NOPREFIXROUTE);
   add_route(world->container_link, gateway, 32, NULL);
   add_route(world->container_link, subnet, 16, gateway);
@@ -132,7 +141,7 @@ void attach_macvlan(struct world *world) {
   struct ifinfomsg up = {.ifi_family = AF_UNSPEC};
   begin(&batch, RTM_NEWLINK, create, &up, sizeof up);
   text(&batch, IFLA_IFNAME, "eth0");
-  number(&batch, IFLA_LINK, world->up);
+  number(&batch, IFLA_LINK, world->device);
   number(&batch, IFLA_NET_NS_FD, world->container);
   size_t information = open_attribute(&batch, IFLA_LINKINFO);
   text(&batch, IFLA_INFO_KIND, "macvlan");
@@ -141,6 +150,7 @@ void attach_macvlan(struct world *world) {
   close_attribute(&batch, data);
   close_attribute(&batch, information);
   perform(world->host, &batch, "create macvlan");
+  find_inside(world);
   address_inside(world);
 }
 
@@ -160,15 +170,16 @@ static void move(int from, int index, int namespace, const char *name) {
 }
 
 void attach_device(struct world *world) {
-  move(world->host, world->up, world->container, "eth0");
+  move(world->host, world->device, world->container, "eth0");
+  find_inside(world);
   address_inside(world);
 }
 
 void detach_device(struct world *world) {
-  move(world->inside, world->container_link, world->outside, "up");
-  set_flags("up", IFF_UP);
-  get_link("up");
-  world->up = perform(world->host, &batch, "set up again");
+  move(world->inside, world->container_link, world->outside, "card0");
+  get_link("card0");
+  set_flags("card0", IFF_UP);
+  world->device = perform(world->host, &batch, "set up again");
 }
 
 void attach_loopback(struct world *world) {

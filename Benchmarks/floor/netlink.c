@@ -56,6 +56,19 @@ void text(struct batch *batch, uint16_t type, const char *value) { attribute(bat
 
 void number(struct batch *batch, uint16_t type, uint32_t value) { attribute(batch, type, &value, sizeof value); }
 
+static int other_end;
+
+int other_end_of_last_link(void) { return other_end; }
+
+// The index of the other end of a pair, which a link's report has as IFLA_LINK.
+static void note_other_end(struct nlmsghdr *header) {
+  struct rtattr *attribute = IFLA_RTA(NLMSG_DATA(header));
+  int rest = IFLA_PAYLOAD(header);
+  for (; RTA_OK(attribute, rest); attribute = RTA_NEXT(attribute, rest)) {
+    if (attribute->rta_type == IFLA_LINK) memcpy(&other_end, RTA_DATA(attribute), sizeof other_end);
+  }
+}
+
 int perform(int descriptor, struct batch *batch, const char *what) {
   char reply[16384];
   int index = 0, answered = 0;
@@ -67,6 +80,7 @@ int perform(int descriptor, struct batch *batch, const char *what) {
     for (struct nlmsghdr *header = (struct nlmsghdr *)reply; NLMSG_OK(header, rest); header = NLMSG_NEXT(header, rest)) {
       if (header->nlmsg_type == RTM_NEWLINK) {
         index = ((struct ifinfomsg *)NLMSG_DATA(header))->ifi_index;
+        note_other_end(header);
         answered += 1;
       }
       if (header->nlmsg_type != NLMSG_ERROR) continue;
