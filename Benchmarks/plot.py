@@ -146,6 +146,8 @@ def draw(curve, machine):
         parts += draw_panel(panel, curve["points"], LEFT + index * (PANEL_WIDTH + GAP), label)
     foot = f"Medians of one run, all sides in turns; Linux {machine['kernel']}, {machine['processors']} processors; " \
         f"Go plugins: {machine['peer']}. Both axes are logarithmic."
+    if any(point["x"] == 0 for point in curve["points"]):
+        foot += " 0 stands where 1 would."
     for index, line in enumerate([*notes, foot]):
         parts.append(text(24, HEIGHT - 28 + 16 * index, line, "quiet"))
     return "\n".join([*parts, "</svg>"]) + "\n"
