@@ -15,27 +15,37 @@ extension OwnedTable {
 
   /// Removes an owner's elements with these keys; what is not there, or is somebody else's, is left alone.
   ///
-  /// In a table with an index it is also known whether that was all. If not, as after a change of the configuration, the
-  /// rest is looked for.
+  /// In a table with an index it is also known whether that was all. If not, the keys in the ``Spare`` are asked for, and if
+  /// that was not all either, as after a change of the configuration, the rest is looked for.
   @discardableResult
   public func remove(
-    _ keys: [(key: [NFTValue], set: NFTSet)], of owner: Owner, from socket: inout NetfilterSocket
+    _ keys: [(key: [NFTValue], set: NFTSet)], spare: Spare? = nil, of owner: Owner,
+    from socket: inout NetfilterSocket
   ) throws -> Removal {
     let mark = owner.mark(limit: Owner.commentLimit)
     let asked = keys + (index.map { [(key: indexKey(owner), set: $0)] } ?? [])
+    let further = keys.compactMap { key in spare?.set(key.set).map { (key: key.key, set: $0) } }
+    func own(
+      _ keys: [(key: [NFTValue], set: NFTSet)], _ view: NFTView
+    ) -> [Entry] {
+      zip(keys, view.elements).compactMap { key, element in
+        element?.comment == mark ? element.map { Entry($0, in: key.set) } : nil
+      }
+    }
     return try remove(from: &socket) { socket in
-      let view = try socket.look(at: table, elements: asked)
-      var own: [Entry] = []
-      for (key, element) in zip(asked, view.elements) {
-        if let element, element.comment == mark { own.append(Entry(element, in: key.set)) }
-      }
+      var view = try socket.look(at: table, elements: asked)
+      var found = own(asked, view)
       // The last of them is the index's.
-      if let last = own.last, last.set.name == index?.name,
-        last.element.data != .value([.mark(UInt32(own.count - 1))])
-      {
-        own = try elements(&socket, where: { $0 == mark })
+      func isAll() -> Bool {
+        guard let last = found.last, last.set.name == index?.name else { return true }
+        return last.element.data == .value([.mark(UInt32(found.count - 1))])
       }
-      return Found(entries: own, view: view)
+      if !isAll(), !further.isEmpty {
+        view = try socket.look(at: table, elements: further + asked)
+        found = own(further + asked, view)
+      }
+      if !isAll() { found = try elements(&socket, where: { $0 == mark }) }
+      return Found(entries: found, view: view)
     }
   }
 

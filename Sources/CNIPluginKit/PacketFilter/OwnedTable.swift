@@ -52,6 +52,22 @@ public struct OwnedTable: Sendable {
     case replace
     /// The old owner keeps it.
     case keep
+    /// The old owner keeps it, and the new one waits in the ``Spare`` for it to go. Without one, as `keep`.
+    case wait
+  }
+
+  /// Sets in which something is looked up that the sets proper do not have.
+  public struct Spare: Sendable {
+    /// The sets with their chains, which are asked later. It comes and goes with its elements.
+    public var layout: Layout
+    /// The set in which an element of that set waits; nil if it has none.
+    public var set: @Sendable (NFTSet) -> NFTSet?
+
+    /// Sets for those who wait.
+    public init(_ layout: Layout, set: @escaping @Sendable (NFTSet) -> NFTSet?) {
+      self.layout = layout
+      self.set = set
+    }
   }
 
   /// The table.
@@ -120,57 +136,100 @@ extension OwnedTable {
   ///   - entries: The elements, each key once; their comments are set here.
   ///   - layouts: The layouts of their sets, with rules.
   ///   - extra: Elements of the base that have no owner.
+  ///   - spare: Where elements wait whose key somebody else has.
   ///   - owner: Whose elements they are.
   ///   - socket: A socket in the namespace of the table.
   ///   - resolve: Decides about a key that is somebody else's, or throws.
   public func install(
-    _ entries: [Entry], layouts: [Layout], extra: [Entry] = [], owner: Owner,
+    _ entries: [Entry], layouts: [Layout], extra: [Entry] = [], spare: Spare? = nil, owner: Owner,
     in socket: inout NetfilterSocket, ifTaken resolve: (Entry) throws -> Resolution
   ) throws {
     let mark = owner.mark(limit: Owner.commentLimit)
     let layouts = (index == nil && base.chains.isEmpty ? [] : [base]) + layouts
-    let chains = layouts.flatMap(\.chains)
+    let chains = layouts.flatMap(\.chains) + (spare?.layout.chains ?? [])
     let asked =
       entries.map { (key: $0.element.key, set: $0.set) }
       + (index.map { [(key: indexKey(owner), set: $0)] } ?? [])
     for attempt in 0..<Self.attempts {
       Self.pause(attempt)
       let view = try socket.look(at: table, chains: chains, elements: asked)
-      var transaction = NFTransaction()
-      if attempt < Self.strictAttempts { transaction.generation = view.generation }
-      complete(layouts, chains, view, &transaction)
-      for entry in extra { transaction.add(entry.element, to: entry.set) }
+      guard let waiting = try waiting(entries, spare, view, &socket) else { continue }
 
-      var count: UInt32 = 0
+      var placed: [Entry] = []
       var changes = ElementChanges()
-      for (entry, existing) in zip(entries, view.elements) {
+      var spareIsNeeded = false
+      for (number, (entry, existing)) in zip(entries, view.elements).enumerated() {
         var entry = entry
         entry.element.comment = mark
+        var replaced = existing
+        let other = waiting[number]
         if let existing, existing.comment != mark {
-          guard case .replace = try resolve(Entry(existing, in: entry.set)) else { continue }
+          switch try resolve(Entry(existing, in: entry.set)) {
+          case .replace: break
+          case .keep: continue
+          case .wait:
+            guard let set = spare?.set(entry.set) else { continue }
+            // One can wait; a third goes away empty.
+            if let other, other.element.comment != mark { continue }
+            entry.set = set
+            replaced = other?.element
+            spareIsNeeded = true
+          }
+        } else if let other, other.element.comment != mark {
+          // It is his already, even if he is not in his place.
+          guard try resolve(other) != .keep else { continue }
         }
-        count += 1
-        changes.put(entry, inPlaceOf: existing)
+        placed.append(entry)
+        changes.put(entry, inPlaceOf: replaced)
       }
       if let index {
         let known = view.elements.last ?? nil
         if known?.comment == mark {
           // The owner has been here before, perhaps with other elements than these.
           for entry in try elements(&socket, where: { $0 == mark }) where entry.set.name != index.name {
-            if !asked.contains(where: { $0.key == entry.element.key && $0.set.name == entry.set.name }) {
+            if !placed.contains(where: {
+              $0.element.key == entry.element.key && $0.set.name == entry.set.name
+            }) {
               changes.delete(entry)
             }
           }
         }
-        let element = Element(key: indexKey(owner), data: .value([.mark(count)]), comment: mark)
-        if count > 0 { changes.put(Entry(element, in: index), inPlaceOf: known) }
+        let element = Element(
+          key: indexKey(owner), data: .value([.mark(UInt32(placed.count))]), comment: mark)
+        if !placed.isEmpty { changes.put(Entry(element, in: index), inPlaceOf: known) }
       }
+
+      var transaction = NFTransaction()
+      if attempt < Self.strictAttempts { transaction.generation = view.generation }
+      let needed = spareIsNeeded ? [spare?.layout].compactMap { $0 } : []
+      complete(layouts + needed, chains, view, &transaction)
+      for entry in extra { transaction.add(entry.element, to: entry.set) }
       changes.append(to: &transaction)
       if transaction.isEmpty { return }
       if try socket.commit(transaction, unless: { Self.isOutdated($0) && attempt < Self.attempts - 1 }) {
         return
       }
     }
+  }
+
+  /// Who waits for the keys of the entries, in their order; nil if something has changed since the view.
+  private func waiting(
+    _ entries: [Entry], _ spare: Spare?, _ view: NFTView, _ socket: inout NetfilterSocket
+  ) throws -> [Entry?]? {
+    var found: [Entry?] = entries.map { _ in nil }
+    // Nobody ever waits where the chains are not there.
+    guard let spare, view.chains.suffix(spare.layout.chains.count).contains(where: { $0 != nil }) else {
+      return found
+    }
+    let sets = entries.enumerated().compactMap { number, entry in
+      spare.set(entry.set).map { (number: number, key: entry.element.key, set: $0) }
+    }
+    let further = try socket.look(at: table, elements: sets.map { (key: $0.key, set: $0.set) })
+    if further.generation != view.generation { return nil }
+    for (place, element) in zip(sets, further.elements) {
+      found[place.number] = element.map { Entry($0, in: place.set) }
+    }
+    return found
   }
 
   /// Makes what is missing of the layouts. A chain that somebody has emptied gets its rules back.

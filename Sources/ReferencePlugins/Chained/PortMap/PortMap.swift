@@ -58,7 +58,8 @@ struct PortMap: ChainedPlugin {
 
     var socket = try NetfilterSocket()
     try PortMapTable.owned.install(
-      entries, layouts: ports.layouts(entries), extra: shared, owner: owner, in: &socket
+      entries, layouts: ports.layouts(entries), extra: shared, spare: PortMapTable.waiting, owner: owner,
+      in: &socket
     ) { taken in
       try resolve(taken, destinations, owner)
     }
@@ -85,11 +86,15 @@ struct PortMap: ChainedPlugin {
   private func requireFreeInTable(_ plan: PortMapPlan, _ owner: Owner) throws {
     if configuration.hasConditions { return }
     let destinations = MappedPorts(configuration, addresses: plan.foreign).destinations()
+    let places = destinations.flatMap { destination in
+      [destination.entry.set, PortMapTable.waiting.set(destination.entry.set)].compactMap { $0 }.map {
+        (key: destination.entry.element.key, set: $0)
+      }
+    }
     try PacketFilter.ifAvailable { socket in
-      let view = try socket.look(
-        at: PortMapTable.table, elements: destinations.map { (key: $0.entry.element.key, set: $0.entry.set) })
-      for (destination, taken) in zip(destinations, view.elements) {
-        if let taken { _ = try resolve(.init(taken, in: destination.entry.set), destinations, owner) }
+      let view = try socket.look(at: PortMapTable.table, elements: places)
+      for (place, taken) in zip(places, view.elements) {
+        if let taken { _ = try resolve(.init(taken, in: place.set), destinations, owner) }
       }
     }
   }
@@ -101,7 +106,7 @@ struct PortMap: ChainedPlugin {
     let holder = taken.element.comment.flatMap { Owner($0) }
     // The same container in another network: callers ask each of its networks for all of its ports.
     if let attachment = holder?.attachment, attachment.containerID == owner.attachment?.containerID {
-      return .keep
+      return .wait
     }
     // What is no port was left by somebody who had the container's address before.
     guard case .value? = taken.element.data else { return .replace }

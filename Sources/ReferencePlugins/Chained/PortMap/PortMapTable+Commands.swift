@@ -10,7 +10,9 @@ extension PortMapTable {
     _ keys: [(key: [NFTValue], set: NFTSet)], of owner: Owner
   ) throws -> [OwnedTable.Entry] {
     var removal = OwnedTable.Removal()
-    try PacketFilter.ifAvailable { socket in removal = try owned.remove(keys, of: owner, from: &socket) }
+    try PacketFilter.ifAvailable { socket in
+      removal = try owned.remove(keys, spare: waiting, of: owner, from: &socket)
+    }
     closeLoopback(removal)
     return removal.entries
   }
@@ -42,6 +44,10 @@ extension PortMapTable {
       at: table, chains: chains, elements: entries.map { (key: $0.element.key, set: $0.set) })
 
     for (destination, element) in zip(destinations, view.elements) {
+      var element = element
+      if element == nil, let set = waiting.set(destination.entry.set) {
+        element = try socket.element(destination.entry.element.key, of: set)
+      }
       guard let element, let holder = element.comment else {
         throw missing("\(destination.mapping) is not mapped any more")
       }

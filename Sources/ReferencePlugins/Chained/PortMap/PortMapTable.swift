@@ -23,7 +23,7 @@ import Netlink
 /// ```
 ///
 /// Mappings under conditions have maps and chains of their own, with a hash of the conditions behind the names, which are
-/// asked first.
+/// asked first. The maps and chains of ``waiting``, with "-next" behind the names, are asked last.
 enum PortMapTable {
   static let table = Table(.inet, "cni_portmap")
 
@@ -51,8 +51,8 @@ enum PortMapTable {
   }
 
   private static func layout(suffix: String) -> OwnedTable.Layout {
-    // What is mapped under conditions comes before what is mapped without.
-    let priority: ChainPriority = suffix.isEmpty ? .destinationNAT : -101
+    // What is mapped under conditions comes before what is mapped without, and last who waits.
+    let priority: ChainPriority = suffix.isEmpty ? .destinationNAT : suffix == waitingSuffix ? -99 : -101
     var layout = OwnedTable.Layout(
       sets: [AddressFamily.ipv4, .ipv6].flatMap { family in
         [true, false].map { ports(family, addressed: $0, suffix: suffix) }
@@ -71,7 +71,10 @@ enum PortMapTable {
 
   /// The maps and chains of mappings under these conditions.
   static func layout(_ conditions: MappingConditions) -> OwnedTable.Layout {
-    let suffix = conditions.suffix
+    layout(conditions, suffix: conditions.suffix)
+  }
+
+  private static func layout(_ conditions: MappingConditions, suffix: String) -> OwnedTable.Layout {
     var layout = layout(suffix: suffix)
     for chain in layout.chains {
       // What is only routed through is not caught.
@@ -84,6 +87,22 @@ enum PortMapTable {
     }
     return layout
   }
+
+  private static let waitingSuffix = "-next"
+
+  /// Where a further network of a container has the ports that its first network has: they are its own when that one goes.
+  /// There are none for ports under conditions.
+  static let waiting: OwnedTable.Spare = {
+    var layout = PortMapTable.layout(MappingConditions.none, suffix: waitingSuffix)
+    layout.staysWithTable = false
+    return .init(layout) { set in
+      guard set.name.hasPrefix("ports") || set.name.hasPrefix("addressed"), !set.name.contains("-") else {
+        return nil
+      }
+      let family: AddressFamily = set.name.hasSuffix("4") ? .ipv4 : .ipv6
+      return ports(family, addressed: set.name.hasPrefix("addressed"), suffix: waitingSuffix)
+    }
+  }()
 
   /// A given address comes before all addresses.
   private static func translations(_ family: AddressFamily, _ suffix: String) -> [[Statement]] {
