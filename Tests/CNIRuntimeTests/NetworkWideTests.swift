@@ -103,6 +103,23 @@ import Testing
     #expect(fixture.calls.texts() == ["third DEL", "second DEL", "first DEL"])
   }
 
+  @Test func garbageOfOlderVersionsIsCollectedByThoseWhoCan() throws {
+    let runtime = fixture.runtime()
+    fixture.script("old", #"echo '{"cniVersion":"1.0.0","supportedVersions":["0.4.0","1.0.0"]}'"#)
+    let list = try fixture.list(#"{"type":"first"},{"type":"old"},{"type":"third"}"#, version: "0.4.0")
+    try runtime.collectGarbage(
+      list, validAttachments: [Attachment(containerID: "keep", interfaceName: "eth0")], olderVersions: true)
+    let calls = fixture.calls.take()
+    #expect(calls.map(\.text) == ["first VERSION", "first GC", "third VERSION", "third GC"])
+    for call in calls where call.request.command == .gc {
+      #expect(call.configuration["cniVersion"] == "1.1.0")
+      #expect(call.configuration["cni.dev/valid-attachments"] == [["containerID": "keep", "ifname": "eth0"]])
+    }
+    // Which asks for nothing where the network's own version is that one.
+    try runtime.collectGarbage(fixture.three(), validAttachments: [], olderVersions: true)
+    #expect(fixture.calls.texts() == ["first GC", "second GC", "third GC"])
+  }
+
   @Test func statusIsThatOfTheFirstWhoComplains() throws {
     let runtime = fixture.runtime()
     try runtime.status(fixture.three())

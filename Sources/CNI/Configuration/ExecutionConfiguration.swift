@@ -9,14 +9,15 @@ extension NetworkConfigurationList {
   ///   - plugin: one of ``plugins``.
   ///   - prevResult: the result to hand over, in the list's version.
   ///   - runtimeConfig: what the runtime offers, by capability; the plugin is given what it has declared.
+  ///   - version: the version to speak, if not the list's.
   ///   - validAttachments: for GC, the attachments that are to stay.
   public func configuration(
-    for plugin: PluginConfiguration, prevResult: JSONValue? = nil, runtimeConfig: JSONObject = [:],
-    validAttachments: [Attachment]? = nil
+    for plugin: PluginConfiguration, version: SpecVersion? = nil, prevResult: JSONValue? = nil,
+    runtimeConfig: JSONObject = [:], validAttachments: [Attachment]? = nil
   ) -> JSONValue {
     guard case .object(var object) = plugin.json.kind else { return plugin.json }
     object.set("name", .string(name), orInsertAt: 0)
-    object.set("cniVersion", .string(version.rawValue), orInsertAt: 0)
+    object.set("cniVersion", .string((version ?? self.version).rawValue), orInsertAt: 0)
     var offered = JSONObject()
     for capability in plugin.capabilities {
       if let value = runtimeConfig[capability] { offered.append(capability, value) }

@@ -7,10 +7,13 @@ extension CNIRuntime {
   /// one error with all failures at the end. Does nothing for a list with `disableGC`.
   ///
   /// No ADD or DEL of the network may be under way meanwhile.
+  /// - Parameter olderVersions: Whether GC is also for a list of a version before 1.1.0: in that version then, and of those
+  ///   plugins that know it. What a runtime that was killed has not written into the cache is not found otherwise.
   /// - Returns: entries of the cache that could not be read, and so could not be judged.
   @discardableResult
   public func collectGarbage(
-    _ list: NetworkConfigurationList, validAttachments: [Attachment], limits: ExecutionLimits? = nil
+    _ list: NetworkConfigurationList, validAttachments: [Attachment], olderVersions: Bool = false,
+    limits: ExecutionLimits? = nil
   ) throws(RuntimeError) -> [CacheProblem] {
     let operation = "collect the garbage of network \"\(list.name)\""
     try validate(list, nil, operation)
@@ -27,12 +30,16 @@ extension CNIRuntime {
         if error.failures.isEmpty { reasons.append("\(error)") }
       }
     }
-    if list.version.supportsGC {
+    if list.version.supportsGC || olderVersions {
+      let version = max(list.version, .v1_1_0)
       let runner = runner(limits)
       for plugin in list.plugins {
-        let json = list.configuration(for: plugin, validAttachments: validAttachments)
+        let json = list.configuration(for: plugin, version: version, validAttachments: validAttachments)
+        var request = request(.gc, list, nil, json)
+        request.version = version
         do throws(PluginFailure) {
-          try runner.collectGarbage(plugin.type, request(.gc, list, nil, json))
+          if version != list.version, try !runner.version(plugin.type).supports(version) { continue }
+          try runner.collectGarbage(plugin.type, request)
         } catch {
           failures.append(error)
         }

@@ -11,7 +11,8 @@ enum NetworkCommands {
     summary: "Remove every attachment of a network, and what others left", words: 2,
     discussion: """
       Attachments that are remembered are deleted, then every plugin is asked to remove what belongs to attachments that
-      no longer exist. NETNS has no meaning; it is accepted because the Go cnitool asks for it.
+      no longer exist, whatever version the network is of. NETNS has no meaning; it is accepted because the Go cnitool
+      asks for it.
       """,
     options: [keep, CNITool.cache]
   ) { arguments in
@@ -24,7 +25,8 @@ enum NetworkCommands {
       }
       return Attachment(containerID: parts[0], interfaceName: parts[1])
     }
-    AttachmentCommands.report(try surroundings.runtime.collectGarbage(list, validAttachments: valid))
+    AttachmentCommands.report(
+      try surroundings.runtime.collectGarbage(list, validAttachments: valid, olderVersions: true))
     return 0
   }
 
