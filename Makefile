@@ -38,9 +38,11 @@ NETWORK_PACKAGES   := iproute2 iputils-ping nftables iptables conntrack strace u
 TRAFFIC_PACKAGES   := iperf3
 FIREWALL_PACKAGES  := firewalld dbus
 DHCP_PACKAGES      := dnsmasq-base kea-dhcp4-server kea-dhcp6-server
+RUNTIME_PACKAGES   := podman buildah containerd runc crun conmon busybox-static \
+  python3-grpcio python3-protobuf protobuf-compiler
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-vm test-crash docs lint format demo bench-tools bench curves figures link-order fuzz install uninstall differential clean
+.PHONY: help build test test-vm test-crash docs lint format demo bench-tools bench curves figures link-order fuzz install uninstall differential clean test-runtimes
 .NOTPARALLEL:
 
 help: ## List the targets
@@ -68,6 +70,10 @@ test-vm: ## Run the tests that match FILTER in a virtual machine, whose kernel h
 test-crash: build ## Kill and fail the whole chain at each of its system calls; what it leaves, as a table
 	@Scripts/require.sh $(TOOLCHAIN_PACKAGES) $(NETWORK_PACKAGES) $(FIREWALL_PACKAGES)
 	@CC="$(CC)" PRODUCT="$(PRODUCT)" Tests/crash/run.sh $(CRASH)
+
+test-runtimes: build ## podman, buildah and containerd with these plugins; a table (ONLY=podman,buildah,ctr,cri)
+	@Scripts/require.sh $(TOOLCHAIN_PACKAGES) $(NETWORK_PACKAGES) $(RUNTIME_PACKAGES)
+	@CC="$(CC)" Tests/runtimes/runtimes.py $(PRODUCT) $(if $(ONLY),--only $(ONLY))
 
 lint: ## Check formatting of Swift sources, and the scripts
 	@Scripts/require.sh shellcheck python3

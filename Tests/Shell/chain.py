@@ -18,6 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "Scripts"))
 
+from remains import changes, host, links_settle, output  # noqa: E402
 from throwaway import Tally, enter_private_namespaces  # noqa: E402
 
 IN_FLIGHT = 20
@@ -26,11 +27,6 @@ HOST = "192.0.2.1"
 HOST6 = "2001:db8::1"
 tally = Tally()
 expect = tally.expect
-
-
-def output(*command):
-    """What a program says; one that fails says nothing, which is not to be taken for nothing being there."""
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def network(name, **tuning):
@@ -59,35 +55,10 @@ def ports(number):
     ]  # fmt: skip
 
 
-def without_counters(text):
-    lines = (re.sub(r"\[\d+:\d+\]", "", line) for line in text.splitlines() if not line.startswith("#"))
-    return "\n".join(line for line in lines if "# Warning" not in line)
-
-
-def host():
-    """All that a chain could leave on a host, as the tools of an administrator show it."""
-    leases = [
-        str(path) for path in Path("/var/lib/cni").rglob("*")
-        if (path.is_file() or path.is_symlink()) and not path.name.startswith(("lock", "last_reserved_ip."))]  # fmt: skip
-    return {
-        "nft list ruleset": output("nft", "list", "ruleset"),
-        "iptables-save": without_counters(output("iptables-save")),
-        "ip6tables-save": without_counters(output("ip6tables-save")),
-        "iptables-legacy-save": Path("/proc/net/ip_tables_names").read_text()
-        if Path("/proc/net/ip_tables_names").exists() else "",
-        "tc qdisc": output("tc", "qdisc", "show"),
-        # A connection of TCP that both ends have closed is remembered for two minutes, and leads nobody astray; neither
-        # does what the bridge has said to routers (IGMP).
-        "conntrack -L": [line for line in output("conntrack", "-L").splitlines()
-                         if " TIME_WAIT " not in line and " dst=224.0.0." not in line],
-        "ip link": [link["ifname"] for link in json.loads(output("ip", "-j", "link"))],
-        "files": leases + [str(path) for path in Path("/run/cni").rglob("*") if path.is_file()],
-    }  # fmt: skip
-
-
 def compare(when, before, after):
+    different = dict(changes(before, after))
     for what in before:
-        expect(f"{what} {when}", before[what] == after[what], f"before:\n{before[what]}\nafter:\n{after[what]}"[:3000])
+        expect(f"{what} {when}", what not in different, different.get(what))
 
 
 def call(command, number, list_name="chain", prefix=()):
@@ -213,6 +184,7 @@ def main():
     for number in range(count):
         subprocess.run(["ip", "netns", "add", f"c{number}"], check=True)
 
+    links_settle()
     before = host()
     in_parallel("add", count)
     expect("the tools of an administrator print the rules", "10.22." in output("nft", "-j", "list", "ruleset"))

@@ -1,0 +1,81 @@
+"""All that networks of containers could leave on a host, as the tools of an administrator show it."""
+
+import json
+import re
+import subprocess
+import time
+from pathlib import Path
+
+# What host-local keeps of a network, not of a container: where the next address is looked for, and the lock.
+KEPT = ("lock", "last_reserved_ip.")
+
+
+def output(*command):
+    """What a program says; one that fails says nothing, which is not to be taken for nothing being there."""
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def without_counters(text):
+    lines = (re.sub(r"\[\d+:\d+\]", "", line) for line in text.splitlines() if not line.startswith("#"))
+    return "\n".join(line for line in lines if "# Warning" not in line)
+
+
+def connections(*options):
+    """A connection of TCP that both ends have closed is remembered for two minutes, and leads nobody astray; neither
+    does what a bridge has said to routers (IGMP)."""
+    return [line for family in ("ipv4", "ipv6") for line in output("conntrack", "-L", "-f", family, *options).splitlines()
+            if not re.search(" (TIME_WAIT|CLOSE) | dst=224.0.0.| dst=ff02:", line)]  # fmt: skip
+
+
+def files(*directories):
+    return sorted(
+        str(path) for directory in directories for path in Path(directory).rglob("*")
+        if (path.is_file() or path.is_symlink()) and not path.name.startswith(KEPT))  # fmt: skip
+
+
+def host():
+    links = json.loads(output("ip", "-j", "address"))
+    rules = {
+        f"{program}-{form}-save": without_counters(output(f"{program}-{form}-save"))
+        for program in ("iptables", "ip6tables") for form in ("nft", "legacy")}  # fmt: skip
+    return {
+        "ip link": sorted(link["ifname"] for link in links),
+        "ip address": sorted(f"{link['ifname']} {address['local']}/{address['prefixlen']}" for link in links
+                             for address in link["addr_info"]),
+        "ip route": [re.sub(r"( linkdown| pref medium)", "", line) for family in ("-4", "-6")
+                     for line in sorted(output("ip", family, "route", "show", "table", "all").splitlines())],
+        "ip rule": [line for family in ("-4", "-6") for line in output("ip", family, "rule").splitlines()],
+        "ip netns": output("ip", "netns").split("\n"),
+        "nft list ruleset": output("nft", "list", "ruleset"),
+        **rules,
+        "tc qdisc": output("tc", "qdisc", "show"),
+        "conntrack -L": connections(),
+        "conntrack -L --dst-nat": connections("--dst-nat"),
+        "files": files("/var/lib/cni", "/run/cni"),
+    }  # fmt: skip
+
+
+def links_settle(seconds=10):
+    """Waits for the links' own addresses and their routes, which come when the kernel has seen to it that nobody else has
+    them."""
+    deadline = time.monotonic() + seconds
+    while "tentative" in output("ip", "-6", "address") and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def changes(before, after):
+    """Yields what is different, with what there was and what there is."""
+    for what in before:
+        if before[what] != after[what]:
+            yield what, f"before:\n{before[what]}\nafter:\n{after[what]}"[:3000]
+
+
+def settled(before, part=lambda whole: whole, seconds=5):
+    """The host, or a part of it, once it is as it was, or after that time: the kernel takes the links of a namespace that has
+    gone away at a moment of its own."""
+    deadline = time.monotonic() + seconds
+    while True:
+        after = part(host())
+        if after == before or time.monotonic() > deadline:
+            return after
+        time.sleep(0.2)

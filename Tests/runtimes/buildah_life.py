@@ -1,0 +1,133 @@
+"""buildah: what is built has a network, too."""
+
+import os
+import signal
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import image
+from containerd import leases, write_networks
+from image import ANSWER
+from node import HOST, OUTSIDE, TOOLS, Failure, command_line, ip, run
+from podman_life import configure
+from traffic import OUTSIDE_PORTS, Server, collect, direct, expect_answers, outside_server, world
+
+NETWORKS = ("one", "two")
+MOMENTS = (0.2, 0.35, 0.5, 0.65, 0.8, 0.95)
+
+
+def buildah(*arguments, **keywords):
+    return run("buildah", *arguments, **keywords)
+
+
+class Working:
+    """A working container, made from scratch."""
+
+    def __enter__(self):
+        self.name = buildah("from", "scratch")
+        buildah("add", self.name, "/run/root.tar", "/")
+        buildah("config", "--env", "PATH=/bin", self.name)
+        return self
+
+    def __exit__(self, *_):
+        buildah("rm", self.name, check=False)
+
+    def command(self, networks, *words):
+        return ["buildah", "run", "--network", ",".join(networks), self.name, "--", *words]
+
+
+def serve(working, networks, name):
+    """`buildah run` that goes on until it is ended."""
+    before = leases(*networks)
+    process = subprocess.Popen(working.command(networks, "/bin/answer", name, "tcp/80", "udp/53"), stdout=subprocess.PIPE,
+                               stderr=subprocess.DEVNULL, text=True)  # fmt: skip
+    if "ready" not in process.stdout.readline():
+        raise Failure(f"{name} does not run")
+    addresses = [lease.split()[1] for lease in leases(*networks) if lease not in before]
+    answering = next(path.name for path in Path("/proc").glob("[0-9]*") if command_line(path.name)[:2] == ["/bin/answer", name])
+    return process, int(answering), Server(name, f"/proc/{answering}/ns/net",
+                                           {4: [a for a in addresses if "." in a], 6: [a for a in addresses if ":" in a]})  # fmt: skip
+
+
+def steps(report):
+    """`buildah run`, in one network and in two at once, with a world outside."""
+    with Working() as working, Working() as another:
+        process, pid, first = serve(working, NETWORKS, "b1")
+        other, other_pid, second = serve(another, ["one"], "b2")
+        report.same("addresses of each family", [len(first.addresses[family]) for family in (4, 6)], [2, 2])
+        expect_answers(report, [
+            *direct(first), *direct(second), *world(first), *world(second), *direct(second, "b1", first.namespace),
+            *direct(second, "outside", "client"),
+        ])  # fmt: skip
+        for end in (pid, other_pid):
+            os.kill(end, signal.SIGTERM)
+        report.same("exit status", [process.wait(20), other.wait(20)], [0, 0])
+        report.same("leases", leases(*NETWORKS), [])
+
+
+def build(report):
+    """A RUN of a Dockerfile that fetches something from outside, in both families."""
+    Path("/run/context").mkdir(exist_ok=True)
+    port = OUTSIDE_PORTS["tcp"]
+    fetch = " && ".join(f"nc -w 3 {OUTSIDE[family]} {port} >>/fetched" for family in (4, 6))
+    Path("/run/context/Dockerfile").write_text(f"FROM {ANSWER}\nRUN {fetch}\nRUN cat /fetched && echo ' end'\n")
+    said = buildah("bud", "--no-cache", "--network", "one", "--tag", "localhost/built", "/run/context")
+    for family in (4, 6):
+        report.expect(f"it is the host who asks, by {family}", f"outside {port} {HOST[family]}" in said, said)
+    with ThreadPoolExecutor(6) as pool:
+        several = list(pool.map(
+            lambda number: buildah("bud", "--no-cache", "--network", "one", "--tag", f"localhost/built{number}", "/run/context"),
+            range(6)))  # fmt: skip
+    report.same("six builds at once", sum(f"outside {port} {HOST[6]}" in said for said in several), 6)
+    report.same("leases", leases(*NETWORKS), [])
+
+
+def killed(report):
+    """With the step under way, and at moments of its beginning: nobody sends DEL, and `cnitool gc` finds what is left."""
+    with Working() as working, Working() as kept_one:
+        process, pid, kept = serve(kept_one, ["one"], "kept")
+        keep = f"{Path('/var/lib/cni/networks/one', kept.addresses[4][0]).read_text().split()[0]}/eth0"
+        own = leases(*NETWORKS)
+
+        def clean_up(what):
+            for left in Path("/proc").glob("[0-9]*"):
+                if command_line(left.name)[:2] == ["/bin/answer", "b1"]:
+                    os.kill(int(left.name), signal.SIGKILL)
+            for path in Path("/run/netns").iterdir():
+                if path.name != "client" and not path.samefile(kept.namespace):
+                    ip("netns", "delete", path.name)
+            collect(*NETWORKS, keep=[keep])
+            report.same(f"leases after buildah was killed {what}", leases(*NETWORKS), own)
+
+        started = time.monotonic()
+        running, answering, _ = serve(working, NETWORKS, "b1")
+        duration = time.monotonic() - started
+        running.kill()
+        running.wait()
+        clean_up("with the step under way")
+        for moment in MOMENTS:
+            process_ = subprocess.Popen(working.command(NETWORKS, "/bin/answer", "b1"), stdout=subprocess.DEVNULL,
+                                        stderr=subprocess.DEVNULL)  # fmt: skip
+            time.sleep(moment * duration)
+            process_.kill()
+            process_.wait()
+            clean_up(f"at {moment}")
+        expect_answers(report, [*direct(kept), *world(kept)])
+        os.kill(pid, signal.SIGTERM)
+        process.wait(20)
+
+
+SCENARIOS = {"run in one and two networks": steps, "bud, six at once": build, "killed midway": killed}
+
+
+def live(report):
+    configure()
+    write_networks()
+    Path("/run/root.tar").write_bytes(image.root(TOOLS / "answer"))
+    buildah("pull", f"docker-archive:/run/images.tar:{ANSWER}")
+    with_world = outside_server()
+    for title, scenario in SCENARIOS.items():
+        report.run(title, scenario)
+    with_world.kill()

@@ -1,0 +1,73 @@
+"""containerd as a service of the throw-away host, and networks as an administrator configures them."""
+
+import json
+from pathlib import Path
+
+from image import PAUSE
+from node import NETWORKS, PLUGINS, run, start, wait_until
+
+SOCKET = "/run/containerd/containerd.sock"
+CONFIGURATION = f"""
+version = 2
+root = "/var/lib/containerd"
+state = "/run/containerd"
+[grpc]
+  address = "{SOCKET}"
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "{PAUSE}"
+  restrict_oom_score_adj = true
+  disable_tcp_service = true
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "{PLUGINS}"
+    conf_dir = "{NETWORKS}"
+    max_conf_num = 2
+"""
+
+
+def network(number, name, *plugins):
+    """A chain; `one` with number 1 is 10.41.1.0/24 and fd00:41:1::/64."""
+    ranges = [[{"subnet": f"10.41.{number}.0/24"}], [{"subnet": f"fd00:41:{number}::/64"}]]
+    return {
+        "cniVersion": "1.0.0", "name": name,
+        "plugins": [
+            {"type": "bridge", "bridge": f"cni{number}", "isGateway": True, "ipMasq": True, "hairpinMode": True,
+             "ipam": {"type": "host-local", "ranges": ranges, "routes": [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]}},
+            {"type": "portmap", "capabilities": {"portMappings": True}},
+            {"type": "firewall"},
+            *plugins,
+            {"type": "tuning", "sysctl": {"net.core.somaxconn": "500"}},
+        ],
+    }  # fmt: skip
+
+
+def write_networks():
+    for number, name, plugins in ((1, "one", [{"type": "bandwidth", "capabilities": {"bandwidth": True}}]), (2, "two", [])):
+        Path(NETWORKS, f"1{number}-{name}.conflist").write_text(json.dumps(network(number, name, *plugins)))
+
+
+def leases(*names):
+    return sorted(f"{name} {path.name}" for name in names for path in Path("/var/lib/cni/networks", name).glob("*")
+                  if not path.name.startswith(("lock", "last_reserved")))  # fmt: skip
+
+
+class Containerd:
+    def __init__(self):
+        Path("/etc/containerd").mkdir(exist_ok=True)
+        Path("/etc/containerd/config.toml").write_text(CONFIGURATION)
+        self.process = None
+
+    def start(self):
+        self.process = start("containerd", "--config", "/etc/containerd/config.toml")
+        wait_until(lambda: run("ctr", "version", check=False).returncode == 0, 20)
+
+    def load(self, namespace):
+        run("ctr", "--namespace", namespace, "images", "import", "/run/images.tar")
+
+    def kill(self):
+        """As the kernel would, for lack of memory."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(20)

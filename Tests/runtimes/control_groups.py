@@ -1,0 +1,82 @@
+"""Control groups of a throw-away host: runtimes make theirs below, and all of them go with it."""
+
+import ctypes
+import subprocess
+from pathlib import Path
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+CLONE_NEWCGROUP = 0x02000000
+
+MOUNTS = Path("/sys/fs/cgroup")
+PREFIX = "swift-cni-runtimes."
+# What runtimes ask for; with these alone they do without the rest.
+CONTROLLERS = ("cpu", "cpuacct", "cpuset", "devices", "freezer", "pids", "systemd")
+
+
+def is_unified():
+    return (MOUNTS / "cgroup.controllers").exists()
+
+
+def _tops():
+    """Where groups can be made: one directory for each hierarchy of version 1, or that of version 2."""
+    if is_unified():
+        return [MOUNTS]
+    return [MOUNTS / name for name in CONTROLLERS if (MOUNTS / name).is_dir()]
+
+
+def make(name):
+    """Makes the group in every hierarchy; gives its directories."""
+    groups = []
+    if is_unified():
+        # As systemd has it anyway: what is below has no more controllers than what is handed down.
+        handed_down = (MOUNTS / "cgroup.subtree_control").read_text().split()
+        for controller in {"cpu", "cpuset", "io", "memory", "pids"}.difference(handed_down):
+            try:
+                (MOUNTS / "cgroup.subtree_control").write_text(f"+{controller}")
+            except OSError:
+                pass
+    for top in _tops():
+        group = top / (PREFIX + name)
+        group.mkdir(exist_ok=True)
+        if is_unified():
+            # Whoever stays outside of the namespaces: the root of these must have no processes to hand controllers down.
+            group = group / "outside"
+            group.mkdir(exist_ok=True)
+        for file in ("cpuset.cpus", "cpuset.mems"):
+            if top.name == "cpuset":
+                (group / file).write_text((top / file).read_text())
+        groups.append(group)
+    return groups
+
+
+def sweep(name=""):
+    """Removes the groups of that name, or those that runs before this one have left and nobody is in any more."""
+    for top in _tops():
+        for group in top.glob(f"{PREFIX}{name}*"):
+            for directory in sorted((path for path in group.rglob("*") if path.is_dir()), reverse=True) + [group]:
+                try:
+                    directory.rmdir()
+                except OSError:
+                    pass
+
+
+def enter():
+    """Called in namespaces of our own: shows only what is below our group, as if it were all."""
+    unified = is_unified()
+    names = [top.name for top in _tops()]
+    if unified:
+        group = Path("/proc/self/cgroup").read_text().strip().rsplit("::/", 1)[1]
+        (MOUNTS / group).parent.joinpath("cgroup.procs").write_text("0")
+    if LIBC.unshare(CLONE_NEWCGROUP) != 0:
+        raise OSError(ctypes.get_errno(), "unshare")
+    subprocess.run(["umount", "-R", "-l", str(MOUNTS)], check=True)
+    if unified:
+        subprocess.run(["mount", "-t", "cgroup2", "none", str(MOUNTS)], check=True)
+        (MOUNTS / "inside").mkdir()
+        (MOUNTS / "inside" / "cgroup.procs").write_text("0")
+        return
+    subprocess.run(["mount", "-t", "tmpfs", "none", str(MOUNTS)], check=True)
+    for name in names:
+        (MOUNTS / name).mkdir()
+        option = "none,name=systemd" if name == "systemd" else name
+        subprocess.run(["mount", "-t", "cgroup", "-o", option, "none", str(MOUNTS / name)], check=True)

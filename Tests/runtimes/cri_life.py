@@ -1,0 +1,286 @@
+"""containerd's CRI, as a kubelet uses it."""
+
+import json
+import os
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+from containerd import SOCKET, Containerd, leases, write_networks
+from cri import Client, config, container
+from image import ANSWER
+from node import HOST, Failure, ask, ip, remains, run, wait_until
+from traffic import Server, collect, direct, every_address, expect_answers, outside_server, published, unpublished, world
+
+NETWORKS = ("one", "two")
+PORTS = (("tcp", 8081, 80), ("udp", 8053, 53))
+MOMENTS = (0.2, 0.35, 0.5, 0.65, 0.8, 0.95)
+
+
+class Kubelet:
+    def __init__(self):
+        self.daemon = Containerd()
+        self.daemon.start()
+        self.daemon.load("k8s.io")
+        self.connect()
+
+    def connect(self):
+        self.client = Client(SOCKET)
+        if not wait_until(self.is_ready, 20):
+            raise Failure("containerd's CRI does not become ready")
+
+    def is_ready(self):
+        try:
+            return all(each.status for each in self.client.Status().status.conditions)
+        except grpc.RpcError:
+            return False
+
+    def restart(self, kill=False):
+        self.daemon.kill() if kill else self.daemon.stop()
+        self.client.close()
+        self.daemon.start()
+        self.connect()
+
+    def sandbox(self, name, ports=(), annotations=None):
+        return self.client.RunPodSandbox(config=config(name, ports, annotations)).pod_sandbox_id
+
+    def pod(self, name, ports=(), annotations=None):
+        """A pod whose container answers."""
+        identifier = self.sandbox(name, ports, annotations)
+        created = self.client.CreateContainer(
+            pod_sandbox_id=identifier, config=container(ANSWER, "/bin/answer", name, "tcp/80", "udp/53"),
+            sandbox_config=config(name, ports, annotations))  # fmt: skip
+        self.client.StartContainer(container_id=created.container_id)
+        return identifier, self.server(identifier, name, ports)
+
+    def server(self, identifier, name, ports=()):
+        answer = self.client.PodSandboxStatus(pod_sandbox_id=identifier, verbose=True)
+        info = json.loads(answer.info["info"])
+        namespace = f"/proc/{info['pid']}/ns/net"
+        said = [answer.status.network.ip, *(each.ip for each in answer.status.network.additional_ips)]
+        found = run("nsenter", f"--net={namespace}", "ip", "-o", "address", "show", "scope", "global").splitlines()
+        addresses = [words[3].split("/")[0] for words in sorted((line.split() for line in found), key=lambda words: words[1])]
+        made = Server(name, namespace, {4: [a for a in addresses if "." in a], 6: [a for a in addresses if ":" in a]}, ports)
+        made.status = said
+        wait_until(lambda: ask(namespace, "tcp", "127.0.0.1", 80).startswith(name))
+        return made
+
+    def remove(self, identifier):
+        self.client.StopPodSandbox(pod_sandbox_id=identifier)
+        self.client.RemovePodSandbox(pod_sandbox_id=identifier)
+
+    def recover(self):
+        """For the next scenario, if one has failed half-way."""
+        if self.daemon.process.poll() is not None:
+            self.restart(kill=True)
+        self.remove_all()
+
+    def remove_all(self):
+        for item in self.client.ListPodSandbox().items:
+            self.remove(item.id)
+
+
+class Life:
+    """The scenarios, with the kubelet that they share."""
+
+    def __init__(self, kubelet):
+        self.kubelet = kubelet
+
+    def pods(self, report):
+        kubelet = self.kubelet
+        ready = {each.type: each.status for each in kubelet.client.Status().status.conditions}
+        report.expect("the network is ready", ready.get("NetworkReady"), ready)
+        one, first = kubelet.pod("p1", (*PORTS, ("tcp", 8082, 80, HOST[4]), ("tcp", 0, 80)))
+        two, second = kubelet.pod("p2")
+        first.published = PORTS
+        report.same("addresses of each family", [len(first.addresses[family]) for family in (4, 6)], [2, 2])
+        report.same("addresses of the status, those of eth0", first.status, [first.addresses[family][0] for family in (4, 6)])
+        expect_answers(report, [
+            *direct(first), *direct(second), *published(first), *world(first), *world(second),
+            *direct(first, "p2", second.namespace), *direct(second, "p1", first.namespace),
+            *direct(Server("p1", None, {family: first.addresses[family][:1] for family in (4, 6)}), "outside", "client"),
+            *[(f"{kind} from p2 to the host's {family}", (second.namespace, kind, HOST[family], port), ("p1", inner))
+              for family in (4, 6) for kind, port, inner in PORTS],
+            ("a mapping for the host's address", ("client", "tcp", HOST[4], 8082), ("p1", 80)),
+        ])  # fmt: skip
+        for kind, port, _ in PORTS:
+            # So that who asks for "localhost" goes on to 127.0.0.1.
+            answer = ask(None, kind, "::1", port)
+            report.same(f"{kind} to [::1]:{port}", answer, "ConnectionRefusedError")
+        tuned = run("nsenter", f"--net={first.namespace}", "cat", "/proc/sys/net/core/somaxconn")
+        report.same("the setting of tuning", tuned, "500")
+        kubelet.client.StopPodSandbox(pod_sandbox_id=one)
+        unpublished(report, PORTS)
+        kubelet.client.StopPodSandbox(pod_sandbox_id=one)
+        kubelet.client.RemovePodSandbox(pod_sandbox_id=one)
+        kubelet.client.RemovePodSandbox(pod_sandbox_id=one)
+        expect_answers(report, [*direct(second), *world(second)])
+        kubelet.remove(two)
+
+    def taken(self, report):
+        """A port that another pod has: the error says whose it is, and nothing is left of the pod."""
+        kubelet = self.kubelet
+        one, first = kubelet.pod("p1", PORTS)
+
+        def kept():
+            return leases(*NETWORKS), remains.output("nft", "list", "ruleset")
+
+        before = kept()
+        try:
+            kubelet.sandbox("p2", PORTS)
+            report.expect("the second pod is refused", False)
+        except grpc.RpcError as error:
+            said = error.details()
+            report.expect("the second pod is told who has its port", f"taken by container {one}" in said, said)
+        report.expect("nothing is left of it", wait_until(lambda: kept() == before), kept())
+        expect_answers(report, [*published(first)])
+        kubelet.remove(one)
+        two, second = kubelet.pod("p2", PORTS)
+        expect_answers(report, [*published(second)])
+        kubelet.remove(two)
+
+    def bandwidth(self, report):
+        kubelet = self.kubelet
+        limits = {"kubernetes.io/ingress-bandwidth": "10M", "kubernetes.io/egress-bandwidth": "20M"}
+        one, first = kubelet.pod("p1", PORTS, limits)
+        rates = [part for line in remains.output("tc", "qdisc").splitlines() if " tbf " in line
+                 for part in line.split() if part.endswith("bit")]  # fmt: skip
+        report.same("limits of both directions", sorted(rates), ["10Mbit", "20Mbit"])
+        expect_answers(report, [*direct(first), *published(first), *world(first)])
+        kubelet.remove(one)
+
+    def many(self, report):
+        kubelet = self.kubelet
+        ports = [(("tcp", 8100 + number, 80), ("udp", 8200 + number, 53)) for number in range(12)]
+        with ThreadPoolExecutor(12) as pool:
+            pods = list(pool.map(lambda number: kubelet.pod(f"m{number}", ports[number]), range(12)))
+            servers = [server for _, server in pods]
+            report.same("different addresses", len({address for one in servers for address in every_address(one)}), 48)
+            expect_answers(report, [question for one in servers for question in (*direct(one), *published(one))])
+            list(pool.map(lambda pod: kubelet.remove(pod[0]), pods))
+        report.same("leases", leases(*NETWORKS), [])
+
+    def restarted(self, report):
+        """containerd is stopped, or killed, while pods run."""
+        kubelet = self.kubelet
+        for what, kill in (("stopped", False), ("killed", True)):
+            one, first = kubelet.pod("p1", PORTS)
+            kubelet.restart(kill)
+            again = kubelet.server(one, "p1", PORTS)
+            report.same(f"addresses after containerd was {what}", again.addresses, first.addresses)
+            report.same(f"status after containerd was {what}", again.status, first.status)
+            two, second = kubelet.pod("p2")
+            expect_answers(report, [
+                *direct(again), *published(again), *world(again), *direct(second, "p1", again.namespace),
+            ])  # fmt: skip
+            kubelet.remove(one)
+            kubelet.remove(two)
+            unpublished(report, PORTS)
+
+    def all_killed(self, report):
+        """containerd, and everything in the pod with its shim: what a crash of the machine leaves to the next start."""
+        kubelet = self.kubelet
+        one, first = kubelet.pod("p1", PORTS)
+        victims = [int(path.name) for path in Path("/proc").glob("[0-9]*")
+                   if "containerd-shim" in executable(path) or is_inside(path, first.namespace)]  # fmt: skip
+        kubelet.daemon.kill()
+        for victim in victims:
+            try:
+                os.kill(victim, signal.SIGKILL)
+            except ProcessLookupError:
+                pass  # Its end was that of another one.
+        kubelet.restart(kill=True)
+        kubelet.remove_all()
+        report.same("leases", leases(*NETWORKS), [])
+        unpublished(report, PORTS)
+
+    def namespace_gone(self, report):
+        kubelet = self.kubelet
+        one, _ = kubelet.pod("p1", PORTS)
+        for path in Path("/run/netns").glob("cni-*"):
+            ip("netns", "delete", path.name)
+        kubelet.remove(one)
+        report.same("leases", leases(*NETWORKS), [])
+        unpublished(report, PORTS)
+
+    def killed_midway(self, report):
+        """containerd, at moments of RunPodSandbox and StopPodSandbox: the kubelet removes what is listed after the next
+        start, and `cnitool gc` what is not."""
+        kubelet = self.kubelet
+        kept_id, kept = kubelet.pod("kept", (("tcp", 8099, 80),))
+        own = leases(*NETWORKS)
+        keep = [f"{kept_id}/eth0", f"{kept_id}/eth1"]
+        for call in ("run", "stop"):
+            duration = 0
+            for moment in (None, *MOMENTS):
+                identifier = None if call == "run" else kubelet.sandbox("p1", PORTS)
+
+                def work():
+                    try:
+                        if call == "run":
+                            kubelet.sandbox("p1", PORTS)
+                        else:
+                            kubelet.client.StopPodSandbox(pod_sandbox_id=identifier)
+                    except (grpc.RpcError, ValueError):
+                        pass
+
+                thread = threading.Thread(target=work, daemon=True)
+                started = time.monotonic()
+                thread.start()
+                if moment is None:
+                    thread.join()
+                    duration = time.monotonic() - started
+                else:
+                    time.sleep(moment * duration)
+                    kubelet.restart(kill=True)
+                    thread.join(5)
+                for item in kubelet.client.ListPodSandbox().items:
+                    if item.id != kept_id:
+                        kubelet.remove(item.id)
+                collect(*NETWORKS, keep=keep)
+                for path in Path("/run/netns").glob("cni-*"):
+                    if not path.samefile(kept.namespace):
+                        ip("netns", "delete", path.name)
+                report.same(f"leases after the end at {moment} of {call}", leases(*NETWORKS), own)
+                unpublished(report, PORTS, 0.2)
+        expect_answers(report, [*direct(kept), *published(kept), *world(kept)])
+        kubelet.remove(kept_id)
+
+
+def is_inside(process, namespace):
+    try:
+        return process.joinpath("ns/net").samefile(namespace)
+    except OSError:
+        return False
+
+
+def executable(process):
+    try:
+        return os.readlink(process / "exe")
+    except OSError:
+        return ""
+
+
+def live(report):
+    write_networks()
+    kubelet = Kubelet()
+    life = Life(kubelet)
+    with_world = outside_server()
+    for title, scenario in {
+        "pods with two networks, host ports": life.pods,
+        "a port that is taken": life.taken,
+        "bandwidth": life.bandwidth,
+        "12 pods at once": life.many,
+        "containerd restarted": life.restarted,
+        "containerd and the pod killed": life.all_killed,
+        "namespace gone": life.namespace_gone,
+        "containerd killed midway": life.killed_midway,
+    }.items():
+        report.run(title, scenario)
+        kubelet.recover()
+    with_world.kill()
+    kubelet.client.close()
+    kubelet.daemon.stop()

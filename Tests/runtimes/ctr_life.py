@@ -1,0 +1,102 @@
+"""containerd's own client: `ctr run --cni`, in the first network there is."""
+
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from containerd import Containerd, leases, write_networks
+from image import ANSWER
+from node import Failure, command_line, run, wait_until
+from traffic import Server, collect, direct, every_address, expect_answers, outside_server, world
+
+MOMENTS = (0.3, 0.5, 0.7, 0.9)
+
+
+def ctr(*arguments, **keywords):
+    return run("ctr", *arguments, **keywords)
+
+
+def serve(name):
+    process = subprocess.Popen(
+        ["ctr", "run", "--cni", "--rm", ANSWER, name, "/bin/answer", name, "tcp/80", "udp/53"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
+    line = process.stdout.readline()
+    if "ready" not in line:
+        raise Failure(f"{name} does not run: {line} {process.stderr.read()}")
+    pid = next(path.name for path in Path("/proc").glob("[0-9]*") if command_line(path.name)[:2] == ["/bin/answer", name])
+    said = run("nsenter", f"--net=/proc/{pid}/ns/net", "ip", "-o", "address", "show", "eth0", "scope", "global")
+    addresses = [line.split()[3].split("/")[0] for line in said.splitlines()]
+    return process, Server(name, f"/proc/{pid}/ns/net",
+                           {4: [a for a in addresses if "." in a], 6: [a for a in addresses if ":" in a]})  # fmt: skip
+
+
+def end(process, name):
+    ctr("tasks", "kill", "--signal", "SIGTERM", name, check=False)
+    return process.wait(20)
+
+
+def several(report):
+    (one, first), (two, second) = serve("x1"), serve("x2")
+    expect_answers(report, [
+        *direct(first), *direct(first, "outside", "client"), *direct(second, "x1", first.namespace),
+        *direct(first, "x2", second.namespace), *world(first), *world(second),
+    ])  # fmt: skip
+    report.same("exit status", [end(one, "x1"), end(two, "x2")], [0, 0])
+    report.same("leases", leases("one"), [])
+
+
+def many(report):
+    with ThreadPoolExecutor(12) as pool:
+        all_of_them = list(pool.map(lambda number: serve(f"m{number}"), range(12)))
+        servers = [server for _, server in all_of_them]
+        report.same("different addresses", len({address for one in servers for address in every_address(one)}), 24)
+        expect_answers(report, [question for one in servers for question in direct(one)])
+        list(pool.map(lambda one: end(one[0], one[1].name), all_of_them))
+    report.same("leases", leases("one"), [])
+
+
+def killed(report):
+    """ctr is who calls the plugins: when it is killed nobody sends DEL."""
+    kept_process, kept = serve("kept")
+    keep = f"{Path('/var/lib/cni/networks/one', kept.addresses[4][0]).read_text().split()[0]}/eth0"
+    own = leases("one")
+
+    def clean_up(what):
+        ctr("tasks", "kill", "--signal", "SIGKILL", "x1", check=False)
+        wait_until(lambda: "x1" not in ctr("tasks", "ls") or "STOPPED" in ctr("tasks", "ls"))
+        ctr("tasks", "delete", "x1", check=False)
+        ctr("containers", "delete", "x1", check=False)
+        collect("one", keep=[keep])
+        report.same(f"leases after ctr was killed {what}", leases("one"), own)
+
+    started = time.monotonic()
+    process, _ = serve("x1")
+    duration = time.monotonic() - started
+    process.kill()
+    process.wait()
+    clean_up("with the container running")
+    for moment in MOMENTS:
+        process = subprocess.Popen(["ctr", "run", "--cni", "--rm", ANSWER, "x1", "/bin/answer", "x1"],
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+        time.sleep(moment * duration)
+        process.kill()
+        process.wait()
+        clean_up(f"at {moment}")
+    expect_answers(report, [*direct(kept), *world(kept)])
+    end(kept_process, "kept")
+
+
+SCENARIOS = {"two containers": several, "12 containers at once": many, "ctr killed midway": killed}
+
+
+def live(report):
+    write_networks()
+    daemon = Containerd()
+    daemon.start()
+    daemon.load("default")
+    with_world = outside_server()
+    for title, scenario in SCENARIOS.items():
+        report.run(title, scenario)
+    with_world.kill()
+    daemon.stop()

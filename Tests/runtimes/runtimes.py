@@ -1,0 +1,187 @@
+#!/usr/bin/python3
+"""podman, buildah and containerd with these plugins as their only ones.
+
+    runtimes.py [EXECUTABLE] [--only RUNTIME,…]    (or PRODUCT in the environment)
+
+Each runtime has a throw-away host: network, mount, process, IPC and cgroup namespaces, in which it finds its directories
+empty, and a machine outside that talks to its containers. What it does is what its users do, packets are sent, and in
+the end the host must be as it was before. Prints a table, and as the last line "N passed, N failed".
+
+Debian's interpreter runs it, because the client of containerd's CRI needs Debian's grpc.
+"""
+
+import argparse
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+HERE = Path(__file__).resolve().parent
+TOOLS = HERE.parents[1] / ".build/runtimes"
+RUNTIMES = {"podman": "podman_life", "buildah": "buildah_life", "ctr": "ctr_life", "cri": "cri_life"}
+LIMIT = 1200
+
+
+class Report:
+    """What the expectations of one runtime's scenarios came to. A scenario that cannot go on has failed."""
+
+    def __init__(self, runtime, chosen):
+        self.runtime = runtime
+        self.chosen = chosen
+        self.rows = []
+        self.title = ""
+        self.passed = self.failed = 0
+
+    def expect(self, what, condition, found=""):
+        if condition:
+            self.passed += 1
+        else:
+            self.failed += 1
+            print(f"FAILED: {self.runtime}: {self.title}: {what}: {found}", flush=True)
+        return condition
+
+    def same(self, what, found, wanted):
+        return self.expect(what, found == wanted, f"{found!r} instead of {wanted!r}")
+
+    def run(self, title, scenario):
+        """Whatever happens in it, the host must be afterwards as it was before."""
+        if self.chosen not in title:
+            return
+        import remains
+
+        self.title, self.passed, self.failed = title, 0, 0
+        begin = time.monotonic()
+        before = state(remains.host())
+        try:
+            scenario(self)
+        except Exception as error:
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            self.expect(f"goes on to its end ({Path(last.filename).name}:{last.lineno})", False,
+                        f"{type(error).__name__}: {error}")  # fmt: skip
+        after = remains.settled(before, state)
+        different = dict(remains.changes(before, after))
+        for what in before:
+            self.expect(f"{what} is as before", what not in different, different.get(what))
+        self.rows.append((self.runtime, title, self.passed, self.failed, time.monotonic() - begin))
+
+
+def state(host):
+    """Of what the kernel remembers of packets, what leads them to a container: the rest is over after half a minute, and
+    leads nobody astray."""
+    return {what: found for what, found in host.items() if what != "conntrack -L"}
+
+
+def as_first_process():
+    """The first process of a namespace inherits those whose parents have ended, and has to wait for them."""
+    child = os.fork()
+    if child == 0:
+        return
+    while True:
+        process, status = os.wait()
+        if process == child:
+            sys.stdout.flush()
+            os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
+
+
+def inside(runtime, executable, results, chosen):
+    """One runtime, in its host."""
+    as_first_process()
+    import control_groups
+    import image
+    import node
+
+    control_groups.enter()
+    node.build(executable)
+    image.archive("/run/images.tar", TOOLS / "answer")
+    report = Report(runtime, chosen)
+    try:
+        importlib.import_module(RUNTIMES[runtime]).live(report)
+    except Exception:
+        report.rows.append((runtime, "the whole", 0, 1, 0))
+        print(f"FAILED: {runtime}: {traceback.format_exc()}", flush=True)
+    with os.fdopen(results, "w") as file:
+        json.dump(report.rows, file)
+
+
+def outside(runtime, executable, chosen):
+    """Starts this program again in namespaces for one runtime. Everything in them ends with it, however it ends."""
+    import control_groups
+
+    name = f"{os.getpid()}.{runtime}"
+    reader, writer = os.pipe()
+    groups = control_groups.make(name)
+
+    def enter():
+        for group in groups:
+            (group / "cgroup.procs").write_text("0")
+
+    program = ["unshare", "--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child", "--mount-proc",
+               sys.executable, __file__, executable, "--inside", runtime, "--results", str(writer),
+               "--scenario", chosen]  # fmt: skip
+    process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *program], pass_fds=[writer], preexec_fn=enter)
+    os.close(writer)
+    try:
+        process.wait(LIMIT)
+    except subprocess.TimeoutExpired:
+        print(f"FAILED: {runtime}: not done after {LIMIT} seconds", flush=True)
+    finally:
+        process.kill()
+        process.wait()
+        control_groups.sweep(name)
+    with os.fdopen(reader) as file:
+        text = file.read()
+    return json.loads(text) if text else [(runtime, "the whole", 0, 1, 0)]
+
+
+def build_tools():
+    TOOLS.mkdir(parents=True, exist_ok=True)
+    compiler = os.environ.get("CC", "cc").split()
+    subprocess.run([*compiler, "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-o", TOOLS / "answer", HERE / "answer.c"],
+                   check=True)  # fmt: skip
+    subprocess.run(["protoc", f"--proto_path={HERE}", f"--python_out={TOOLS}", HERE / "cri.proto"], check=True)
+
+
+def table(rows):
+    titles = ("runtime", "scenario", "passed", "failed", "seconds")
+    widths = [max(len(title), *(len(row[column]) for row in rows)) for column, title in enumerate(titles[:2])]
+    form = f"{{:{widths[0]}}}  {{:{widths[1]}}}  {{:>6}}  {{:>6}}  {{:>7}}"
+    print("\n" + form.format(*titles))
+    for runtime, title, passed, failed, seconds in rows:
+        print(form.format(runtime, title, passed, failed, f"{seconds:.1f}"))
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("executable", nargs="?", default=os.environ.get("PRODUCT", ".build/install/cni"))
+    parser.add_argument("--scenario", default="", help="only scenarios whose names contain this")
+    parser.add_argument("--only", default=",".join(RUNTIMES))
+    parser.add_argument("--inside", choices=RUNTIMES)
+    parser.add_argument("--results", type=int)
+    options = parser.parse_args()
+    executable = os.path.realpath(options.executable)
+    if options.inside:
+        inside(options.inside, executable, options.results, options.scenario)
+        return
+    import control_groups
+
+    # Whoever is asked to end cleans up.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    control_groups.sweep()
+    build_tools()
+    rows = []
+    for runtime in options.only.split(","):
+        rows += outside(runtime, executable, options.scenario)
+    table(rows)
+    passed, failed = (sum(row[column] for row in rows) for column in (2, 3))
+    print(f"\n{passed} passed, {failed} failed")
+    sys.exit(1 if failed or not passed else 0)
+
+
+if __name__ == "__main__":
+    main()

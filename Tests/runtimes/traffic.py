@@ -1,0 +1,104 @@
+"""Who can reach a container, and by which address."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from node import ELSEWHERE, HOST, LOCAL, OUTSIDE, PLUGINS, TOOLS, Failure, ask, run, start, wait_until
+
+OUTSIDE_PORTS = {"tcp": 7080, "udp": 7053}
+
+
+class Server:
+    """A container that answers: its name, its ports, its network namespace, its addresses by family, and what is
+    published (protocol, port of the host, port of the container)."""
+
+    def __init__(self, name, namespace, addresses, published=(), ports=(("tcp", 80), ("udp", 53))):
+        self.name = name
+        self.namespace = namespace
+        self.addresses = addresses
+        self.published = published
+        self.ports = ports
+
+
+def every_address(server):
+    return sorted(server.addresses[4] + server.addresses[6])
+
+
+def all_at_once(questions):
+    """Asks all of them, each a tuple of arguments for `ask`; gives the answers in their order."""
+    with ThreadPoolExecutor(16) as pool:
+        return list(pool.map(lambda question: ask(*question), questions))
+
+
+def expect_answers(report, questions):
+    """Questions are (what, arguments for `ask`, the answer's words, of which the last ones may be left out)."""
+    answers = all_at_once([arguments for _, arguments, _ in questions])
+    for (what, arguments, wanted), answer in zip(questions, answers):
+        words = answer.split()[: len(wanted)]
+        report.expect(what, words == [str(word) for word in wanted],
+                      f"{' '.join(map(str, arguments[1:]))}: {answer!r} instead of {wanted}")  # fmt: skip
+
+
+def direct(server, who="the host", where=None, families=(4, 6)):
+    """By its own addresses."""
+    for family in families:
+        for address in server.addresses[family]:
+            for kind, port in server.ports:
+                yield f"{kind} from {who} to {server.name}'s {address}", (where, kind, address, port), (server.name, port)
+
+
+def published(server, families=(4, 6), local=True):
+    """By the host's addresses: from outside, where the asker's address is kept; from the host; from 127.0.0.1; and from
+    itself."""
+    for kind, port, behind in server.published:
+        for family in families:
+            yield (f"{kind} from outside to the host's {family}:{port}", ("client", kind, HOST[family], port),
+                   (server.name, behind, OUTSIDE[family]))  # fmt: skip
+            yield f"{kind} from the host to its {family}:{port}", (None, kind, HOST[family], port), (server.name, behind)
+            if server.namespace:
+                yield (f"{kind} from {server.name} to the host's {family}:{port}",
+                       (server.namespace, kind, HOST[family], port), (server.name, behind))  # fmt: skip
+        if local and 4 in families:
+            yield f"{kind} from the host to 127.0.0.1:{port}", (None, kind, LOCAL[4], port), (server.name, behind)
+
+
+def unpublished(report, ports, seconds=0.5):
+    """Nobody answers there any more."""
+    questions = [(where, kind, address, port, seconds) for kind, port, _ in ports
+                 for where, address in (("client", HOST[4]), ("client", HOST[6]), (None, LOCAL[4]))]  # fmt: skip
+    for question, answer in zip(questions, all_at_once(questions)):
+        report.expect(f"nobody answers at {question[1:4]}", answer in ("ConnectionRefusedError", "TimeoutError"), answer)
+
+
+def outside_server():
+    """Somebody outside whom containers ask."""
+    ports = [f"{kind}/{port}" for kind, port in OUTSIDE_PORTS.items()]
+    process = start(str(TOOLS / "answer"), "outside", *ports, where="client")
+    wait_until(lambda: ask("client", "tcp", "127.0.0.1", OUTSIDE_PORTS["tcp"]).startswith("outside"))
+    return process
+
+
+def world(server, families=(4, 6)):
+    """What it sends beyond its network has the host's address."""
+    for family in families:
+        for kind, port in OUTSIDE_PORTS.items():
+            yield (f"{kind} from {server.name} to the world, by {family}", (server.namespace, kind, OUTSIDE[family], port),
+                   ("outside", port, HOST[family]))  # fmt: skip
+
+
+def is_plugin(process):
+    try:
+        return os.path.dirname(os.readlink(process / "exe")) in (str(PLUGINS), *ELSEWHERE)
+    except OSError:
+        return False
+
+
+def collect(*networks, keep=()):
+    """What an administrator does when a runtime has lost containers: `cnitool gc` for each network, sparing those that
+    run (container/interface). A plugin that has outlived the runtime that called it comes to its end first."""
+    if not wait_until(lambda: not any(map(is_plugin, Path("/proc").glob("[0-9]*"))), 30):
+        raise Failure("a plugin does not come to its end")
+    spared = [word for attachment in keep for word in ("--keep", attachment)]
+    for network in networks:
+        run(str(PLUGINS / "cnitool"), "gc", *spared, network, CNI_PATH=str(PLUGINS))
