@@ -1,18 +1,31 @@
-"""buildah: what is built has a network, too."""
+"""buildah: what is built has a network, too.
+
+It publishes no ports, nothing of it goes on running, and networks are neither connected, nor disconnected, nor reloaded.
+"""
 
 import os
 import signal
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
-import image
 from containerd import leases, write_networks
 from image import ANSWER
-from node import HOST, OUTSIDE, TOOLS, Failure, command_line, ip, run
+from node import HOST, OUTSIDE, Failure, command_line, ip, run
 from podman_life import configure
-from traffic import OUTSIDE_PORTS, Server, collect, direct, expect_answers, outside_server, world
+from traffic import (
+    OUTSIDE_PORTS,
+    Server,
+    addresses,
+    collect,
+    direct,
+    every_address,
+    expect_answers,
+    outside_server,
+    world,
+)
 
 NETWORKS = ("one", "two")
 MOMENTS = (0.2, 0.35, 0.5, 0.65, 0.8, 0.95)
@@ -23,12 +36,10 @@ def buildah(*arguments, **keywords):
 
 
 class Working:
-    """A working container, made from scratch."""
+    """A working container."""
 
     def __enter__(self):
-        self.name = buildah("from", "scratch")
-        buildah("add", self.name, "/run/root.tar", "/")
-        buildah("config", "--env", "PATH=/bin", self.name)
+        self.name = buildah("from", "--pull-never", ANSWER)
         return self
 
     def __exit__(self, *_):
@@ -40,15 +51,13 @@ class Working:
 
 def serve(working, networks, name):
     """`buildah run` that goes on until it is ended."""
-    before = leases(*networks)
     process = subprocess.Popen(working.command(networks, "/bin/answer", name, "tcp/80", "udp/53"), stdout=subprocess.PIPE,
                                stderr=subprocess.DEVNULL, text=True)  # fmt: skip
     if "ready" not in process.stdout.readline():
         raise Failure(f"{name} does not run")
-    addresses = [lease.split()[1] for lease in leases(*networks) if lease not in before]
-    answering = next(path.name for path in Path("/proc").glob("[0-9]*") if command_line(path.name)[:2] == ["/bin/answer", name])
-    return process, int(answering), Server(name, f"/proc/{answering}/ns/net",
-                                           {4: [a for a in addresses if "." in a], 6: [a for a in addresses if ":" in a]})  # fmt: skip
+    pid = next(path.name for path in Path("/proc").glob("[0-9]*") if command_line(path.name)[:2] == ["/bin/answer", name])
+    namespace = f"/proc/{pid}/ns/net"
+    return process, int(pid), Server(name, namespace, addresses(namespace))
 
 
 def steps(report):
@@ -64,6 +73,23 @@ def steps(report):
         for end in (pid, other_pid):
             os.kill(end, signal.SIGTERM)
         report.same("exit status", [process.wait(20), other.wait(20)], [0, 0])
+        report.same("leases", leases(*NETWORKS), [])
+        process, pid, again = serve(working, NETWORKS, "b1")
+        expect_answers(report, [*direct(again), *world(again)])
+        os.kill(pid, signal.SIGTERM)
+        report.same("exit status of the second time", process.wait(20), 0)
+
+
+def many(report):
+    with ExitStack() as stack, ThreadPoolExecutor(12) as pool:
+        workings = [stack.enter_context(Working()) for _ in range(12)]
+        started = list(pool.map(lambda number: serve(workings[number], NETWORKS, f"m{number}"), range(12)))
+        servers = [server for _, _, server in started]
+        report.same("different addresses", len({address for one in servers for address in every_address(one)}), 48)
+        expect_answers(report, [question for one in servers for question in direct(one)])
+        for _, pid, _ in started:
+            os.kill(pid, signal.SIGTERM)
+        report.same("exit status", [process.wait(20) for process, _, _ in started], 12 * [0])
         report.same("leases", leases(*NETWORKS), [])
 
 
@@ -119,13 +145,17 @@ def killed(report):
         process.wait(20)
 
 
-SCENARIOS = {"run in one and two networks": steps, "bud, six at once": build, "killed midway": killed}
+SCENARIOS = {
+    "run in one and two networks": steps,
+    "bud, six at once": build,
+    "12 containers at once": many,
+    "killed midway": killed,
+}
 
 
 def live(report):
     configure()
     write_networks()
-    Path("/run/root.tar").write_bytes(image.root(TOOLS / "answer"))
     buildah("pull", f"docker-archive:/run/images.tar:{ANSWER}")
     with_world = outside_server()
     for title, scenario in SCENARIOS.items():

@@ -51,12 +51,11 @@ def leases(*names):
 
 
 class Containerd:
-    def __init__(self):
-        Path("/etc/containerd").mkdir(exist_ok=True)
-        Path("/etc/containerd/config.toml").write_text(CONFIGURATION)
-        self.process = None
+    process = None
 
     def start(self):
+        Path("/etc/containerd").mkdir(exist_ok=True)
+        Path("/etc/containerd/config.toml").write_text(CONFIGURATION)
         self.process = start("containerd", "--config", "/etc/containerd/config.toml")
         wait_until(lambda: run("ctr", "version", check=False).returncode == 0, 20)
 
@@ -71,3 +70,7 @@ class Containerd:
     def stop(self):
         self.process.terminate()
         self.process.wait(20)
+
+    def restart(self, kill=False):
+        self.kill() if kill else self.stop()
+        self.start()

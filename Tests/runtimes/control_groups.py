@@ -1,7 +1,10 @@
 """Control groups of a throw-away host: runtimes make theirs below, and all of them go with it."""
 
 import ctypes
+import os
 import subprocess
+import time
+from contextlib import contextmanager
 from pathlib import Path
 
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -50,14 +53,51 @@ def make(name):
 
 
 def sweep(name=""):
-    """Removes the groups of that name, or those that runs before this one have left and nobody is in any more."""
+    """Removes the groups of that name, or those of runs that have ended without doing so. Tells whether all of them are gone."""
+    gone = True
     for top in _tops():
         for group in top.glob(f"{PREFIX}{name}*"):
+            if not name and Path("/proc", group.name.removeprefix(PREFIX).split(".")[0]).exists():
+                continue
             for directory in sorted((path for path in group.rglob("*") if path.is_dir()), reverse=True) + [group]:
                 try:
                     directory.rmdir()
                 except OSError:
-                    pass
+                    gone = False
+    return gone
+
+
+@contextmanager
+def removed_at_the_end(name, seconds=30):
+    """Groups go when this process is through with them, or has come to its end, be it by SIGKILL: a process of its own
+    sees to that, and ends with it."""
+    reader, writer = os.pipe()
+    done, tell = os.pipe()
+    child = os.fork()
+    if child == 0:
+        # Not to be found by who ends everything that we have started, and nobody waits for its output.
+        os.setsid()
+        if os.fork() != 0:
+            os._exit(0)
+        nowhere = os.open("/dev/null", os.O_RDWR)
+        for stream in (0, 1, 2):
+            os.dup2(nowhere, stream)
+        os.close(writer)
+        os.close(done)
+        os.read(reader, 1)
+        deadline = time.monotonic() + seconds
+        while not sweep(name) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(reader)
+    os.close(tell)
+    try:
+        yield
+    finally:
+        os.close(writer)
+        os.read(done, 1)
+        os.close(done)
 
 
 def enter():

@@ -31,16 +31,16 @@ class Client:
         self.channel.close()
 
 
-def config(name, ports=(), annotations=None):
+def config(name, ports=(), annotations=None, attempt=0):
     """A pod's configuration; ports are (protocol, of the host, of the pod[, address of the host])."""
     return cri_pb2.PodSandboxConfig(
-        metadata=cri_pb2.PodSandboxMetadata(name=name, uid=f"uid-{name}", namespace="default"), hostname=name,
+        metadata=cri_pb2.PodSandboxMetadata(name=name, uid=f"uid-{name}", namespace="default", attempt=attempt), hostname=name,
         port_mappings=[
             cri_pb2.PortMapping(protocol=kind.upper(), host_port=outer, container_port=inner, host_ip="".join(address))
             for kind, outer, inner, *address in ports],
         annotations=annotations or {})  # fmt: skip
 
 
-def container(image, *command):
+def container(attempt, image, *command):
     return cri_pb2.ContainerConfig(
-        metadata=cri_pb2.ContainerMetadata(name="answer"), image=cri_pb2.ImageSpec(image=image), command=command)
+        metadata=cri_pb2.ContainerMetadata(name="answer", attempt=attempt), image=cri_pb2.ImageSpec(image=image), command=command)

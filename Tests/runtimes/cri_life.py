@@ -1,4 +1,7 @@
-"""containerd's CRI, as a kubelet uses it."""
+"""containerd's CRI, as a kubelet uses it.
+
+A pod keeps the networks it has begun with: they are neither connected, nor disconnected, nor reloaded.
+"""
 
 import json
 import os
@@ -13,7 +16,18 @@ from containerd import SOCKET, Containerd, leases, write_networks
 from cri import Client, config, container
 from image import ANSWER
 from node import HOST, Failure, ask, ip, remains, run, wait_until
-from traffic import Server, collect, direct, every_address, expect_answers, outside_server, published, unpublished, world
+from traffic import (
+    Server,
+    addresses,
+    collect,
+    direct,
+    every_address,
+    expect_answers,
+    outside_server,
+    published,
+    unpublished,
+    world,
+)
 
 NETWORKS = ("one", "two")
 PORTS = (("tcp", 8081, 80), ("udp", 8053, 53))
@@ -39,21 +53,24 @@ class Kubelet:
             return False
 
     def restart(self, kill=False):
-        self.daemon.kill() if kill else self.daemon.stop()
         self.client.close()
-        self.daemon.start()
+        self.daemon.restart(kill)
         self.connect()
 
-    def sandbox(self, name, ports=(), annotations=None):
-        return self.client.RunPodSandbox(config=config(name, ports, annotations)).pod_sandbox_id
+    def sandbox(self, name, ports=(), annotations=None, attempt=0):
+        return self.client.RunPodSandbox(config=config(name, ports, annotations, attempt)).pod_sandbox_id
 
-    def pod(self, name, ports=(), annotations=None):
-        """A pod whose container answers."""
-        identifier = self.sandbox(name, ports, annotations)
+    def container(self, identifier, name, ports=(), annotations=None, attempt=0):
         created = self.client.CreateContainer(
-            pod_sandbox_id=identifier, config=container(ANSWER, "/bin/answer", name, "tcp/80", "udp/53"),
+            pod_sandbox_id=identifier, config=container(attempt, ANSWER, "/bin/answer", name, "tcp/80", "udp/53"),
             sandbox_config=config(name, ports, annotations))  # fmt: skip
         self.client.StartContainer(container_id=created.container_id)
+        return created.container_id
+
+    def pod(self, name, ports=(), annotations=None, attempt=0):
+        """A pod whose container answers."""
+        identifier = self.sandbox(name, ports, annotations, attempt)
+        self.container(identifier, name, ports, annotations)
         return identifier, self.server(identifier, name, ports)
 
     def server(self, identifier, name, ports=()):
@@ -61,10 +78,8 @@ class Kubelet:
         info = json.loads(answer.info["info"])
         namespace = f"/proc/{info['pid']}/ns/net"
         said = [answer.status.network.ip, *(each.ip for each in answer.status.network.additional_ips)]
-        found = run("nsenter", f"--net={namespace}", "ip", "-o", "address", "show", "scope", "global").splitlines()
-        addresses = [words[3].split("/")[0] for words in sorted((line.split() for line in found), key=lambda words: words[1])]
-        made = Server(name, namespace, {4: [a for a in addresses if "." in a], 6: [a for a in addresses if ":" in a]}, ports)
-        made.status = said
+        made = Server(name, namespace, addresses(namespace), ports)
+        made.pid, made.status = info["pid"], said
         wait_until(lambda: ask(namespace, "tcp", "127.0.0.1", 80).startswith(name))
         return made
 
@@ -162,6 +177,30 @@ class Life:
             expect_answers(report, [question for one in servers for question in (*direct(one), *published(one))])
             list(pool.map(lambda pod: kubelet.remove(pod[0]), pods))
         report.same("leases", leases(*NETWORKS), [])
+
+    def pod_restarted(self, report):
+        """The pod's container ends, and gets a successor in the pod; then the pod itself ends, and gets one, which has the
+        ports already when the old one is removed."""
+        kubelet = self.kubelet
+        one = kubelet.sandbox("p1", PORTS)
+        container = kubelet.container(one, "p1", PORTS)
+        first = kubelet.server(one, "p1", PORTS)
+        kubelet.client.StopContainer(container_id=container, timeout=1)
+        kubelet.client.RemoveContainer(container_id=container)
+        kubelet.container(one, "p1", PORTS, attempt=1)
+        again = kubelet.server(one, "p1", PORTS)
+        report.same("addresses of the same pod", again.addresses, first.addresses)
+        expect_answers(report, [*direct(again), *published(again), *world(again)])
+
+        os.kill(again.pid, signal.SIGKILL)
+        wait_until(lambda: kubelet.client.PodSandboxStatus(pod_sandbox_id=one).status.state != 0)
+        kubelet.client.StopPodSandbox(pod_sandbox_id=one)
+        two, second = kubelet.pod("p1", PORTS, attempt=1)
+        kubelet.client.RemovePodSandbox(pod_sandbox_id=one)
+        expect_answers(report, [*direct(second), *published(second), *world(second)])
+        report.same("leases", sorted(lease.split()[1] for lease in leases(*NETWORKS)), every_address(second))
+        kubelet.remove(two)
+        unpublished(report, PORTS)
 
     def restarted(self, report):
         """containerd is stopped, or killed, while pods run."""
@@ -274,6 +313,7 @@ def live(report):
         "a port that is taken": life.taken,
         "bandwidth": life.bandwidth,
         "12 pods at once": life.many,
+        "a pod restarted": life.pod_restarted,
         "containerd restarted": life.restarted,
         "containerd and the pod killed": life.all_killed,
         "namespace gone": life.namespace_gone,

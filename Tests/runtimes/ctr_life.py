@@ -1,4 +1,9 @@
-"""containerd's own client: `ctr run --cni`, in the first network there is."""
+"""containerd's own client: `ctr run --cni`.
+
+It knows one network, the first there is, and no published ports. A network is neither connected, nor disconnected, nor
+reloaded; a container that is started again has none (`ctr tasks start` knows nothing of networks), and that of one that nobody has
+waited for (`--detach`) is left to the administrator.
+"""
 
 import subprocess
 import time
@@ -7,8 +12,8 @@ from pathlib import Path
 
 from containerd import Containerd, leases, write_networks
 from image import ANSWER
-from node import Failure, command_line, run, wait_until
-from traffic import Server, collect, direct, every_address, expect_answers, outside_server, world
+from node import LOCAL, Failure, ask, command_line, run, wait_until
+from traffic import Server, addresses, collect, direct, every_address, expect_answers, outside_server, world
 
 MOMENTS = (0.3, 0.5, 0.7, 0.9)
 
@@ -24,11 +29,14 @@ def serve(name):
     line = process.stdout.readline()
     if "ready" not in line:
         raise Failure(f"{name} does not run: {line} {process.stderr.read()}")
+    return process, server(name)
+
+
+def server(name):
+    """The container of that name, which runs."""
     pid = next(path.name for path in Path("/proc").glob("[0-9]*") if command_line(path.name)[:2] == ["/bin/answer", name])
-    said = run("nsenter", f"--net=/proc/{pid}/ns/net", "ip", "-o", "address", "show", "eth0", "scope", "global")
-    addresses = [line.split()[3].split("/")[0] for line in said.splitlines()]
-    return process, Server(name, f"/proc/{pid}/ns/net",
-                           {4: [a for a in addresses if "." in a], 6: [a for a in addresses if ":" in a]})  # fmt: skip
+    namespace = f"/proc/{pid}/ns/net"
+    return Server(name, namespace, addresses(namespace))
 
 
 def end(process, name):
@@ -44,6 +52,39 @@ def several(report):
     ])  # fmt: skip
     report.same("exit status", [end(one, "x1"), end(two, "x2")], [0, 0])
     report.same("leases", leases("one"), [])
+
+
+def detached(name):
+    """Starts a container and leaves it to itself."""
+    ctr("run", "--cni", "--detach", ANSWER, name, "/bin/answer", name, "tcp/80", "udp/53")
+    started = server(name)
+    wait_until(lambda: ask(started.namespace, "tcp", LOCAL[4], 80).startswith(name))
+    return started
+
+
+def remove(name):
+    ctr("tasks", "kill", "--signal", "SIGTERM", name)
+    wait_until(lambda: "RUNNING" not in ctr("tasks", "ls"))
+    ctr("tasks", "delete", name)
+    ctr("containers", "delete", name)
+    collect("one")
+
+
+def repeated(report):
+    """The same container again; and containerd stopped, or killed, meanwhile."""
+    for what in ("nothing", "stopped", "killed"):
+        first = detached("x1")
+        if what != "nothing":
+            DAEMON.restart(kill=what == "killed")
+        two, second = serve("x2")
+        expect_answers(report, [
+            *direct(first), *direct(first, "outside", "client"), *direct(first, "x2", second.namespace),
+            *direct(second, "x1", first.namespace), *world(first),
+        ])  # fmt: skip
+        end(two, "x2")
+        report.same("leases of what is left", [lease.split()[1] for lease in leases("one")], every_address(first))
+        remove("x1")
+        report.same(f"leases, with containerd: {what}", leases("one"), [])
 
 
 def many(report):
@@ -87,16 +128,21 @@ def killed(report):
     end(kept_process, "kept")
 
 
-SCENARIOS = {"two containers": several, "12 containers at once": many, "ctr killed midway": killed}
+SCENARIOS = {
+    "two containers": several,
+    "again, containerd restarted": repeated,
+    "12 containers at once": many,
+    "ctr killed midway": killed,
+}
+DAEMON = Containerd()
 
 
 def live(report):
     write_networks()
-    daemon = Containerd()
-    daemon.start()
-    daemon.load("default")
+    DAEMON.start()
+    DAEMON.load("default")
     with_world = outside_server()
     for title, scenario in SCENARIOS.items():
         report.run(title, scenario)
     with_world.kill()
-    daemon.stop()
+    DAEMON.stop()

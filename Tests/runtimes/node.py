@@ -71,7 +71,7 @@ def install(executable, directory):
         Path(directory, name).hardlink_to(tool)
 
 
-def ask(where, kind, address, port, seconds=5):
+def ask(where, kind, address, port, seconds=15):
     """What is answered at the port, to one who asks from the network namespace `where` (a name, a path, None for the host):
     the answer, or the name of the error."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET

@@ -1,4 +1,8 @@
-"""podman, with its CNI back end."""
+"""podman, with its CNI back end.
+
+It listens itself on the ports that it publishes, so that nobody else takes them. For that reason [::1] is not asked: no kernel lets it
+lead to a container, and it is podman who does not answer there.
+"""
 
 import json
 import os
@@ -18,6 +22,7 @@ from traffic import (
     expect_answers,
     outside_server,
     published,
+    settle,
     unpublished,
     world,
 )
@@ -72,6 +77,7 @@ def server(name, ports=(), listening=(("tcp", 80), ("udp", 53)), named=None):
     kind, port = listening[0]
     if not wait_until(lambda: ask(made.namespace, kind, "127.0.0.1", port).startswith(name)):
         raise Failure(f"{name} does not answer itself")
+    settle(made.namespace)
     return made
 
 

@@ -114,26 +114,26 @@ def outside(runtime, executable, chosen):
     import control_groups
 
     name = f"{os.getpid()}.{runtime}"
-    reader, writer = os.pipe()
-    groups = control_groups.make(name)
+    with control_groups.removed_at_the_end(name):
+        groups = control_groups.make(name)
+        reader, writer = os.pipe()
 
-    def enter():
-        for group in groups:
-            (group / "cgroup.procs").write_text("0")
+        def enter():
+            for group in groups:
+                (group / "cgroup.procs").write_text("0")
 
-    program = ["unshare", "--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child", "--mount-proc",
-               sys.executable, __file__, executable, "--inside", runtime, "--results", str(writer),
-               "--scenario", chosen]  # fmt: skip
-    process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *program], pass_fds=[writer], preexec_fn=enter)
-    os.close(writer)
-    try:
-        process.wait(LIMIT)
-    except subprocess.TimeoutExpired:
-        print(f"FAILED: {runtime}: not done after {LIMIT} seconds", flush=True)
-    finally:
-        process.kill()
-        process.wait()
-        control_groups.sweep(name)
+        program = ["unshare", "--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child", "--mount-proc",
+                   sys.executable, __file__, executable, "--inside", runtime, "--results", str(writer),
+                   "--scenario", chosen]  # fmt: skip
+        process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *program], pass_fds=[writer], preexec_fn=enter)
+        os.close(writer)
+        try:
+            process.wait(LIMIT)
+        except subprocess.TimeoutExpired:
+            print(f"FAILED: {runtime}: not done after {LIMIT} seconds", flush=True)
+        finally:
+            process.kill()
+            process.wait()
     with os.fdopen(reader) as file:
         text = file.read()
     return json.loads(text) if text else [(runtime, "the whole", 0, 1, 0)]

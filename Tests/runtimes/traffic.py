@@ -21,6 +21,31 @@ class Server:
         self.ports = ports
 
 
+def is_found(network):
+    """Whether who asks for the IPv6 addresses in a network namespace (/proc/PID/net) is answered."""
+    groups = {tuple(line.split()[1:3]) for line in (network / "igmp6").read_text().splitlines()}
+    for address, _, _, scope, _, interface in map(str.split, (network / "if_inet6").read_text().splitlines()):
+        if scope == "00" and interface != "lo" and (interface, f"ff0200000000000000000001ff{address[-6:]}") not in groups:
+            return False
+    return True
+
+
+def settle(namespace):
+    """The kernel makes a new IPv6 address one that neighbours find when it gets to it, which on a busy machine takes it
+    seconds; a client that gets no answer asks again, but not the ones here."""
+    networks = (Path("/proc/self/net"), Path(namespace).parents[1] / "net")
+    if not wait_until(lambda: all(map(is_found, networks)), 30):
+        raise Failure("IPv6 addresses do not come into effect")
+
+
+def addresses(namespace):
+    """Those of a container, by family, in the order of its interfaces."""
+    settle(namespace)
+    found = run("nsenter", f"--net={namespace}", "ip", "-o", "address", "show", "scope", "global").splitlines()
+    words = sorted((line.split() for line in found), key=lambda words: words[1])
+    return {family: [each[3].split("/")[0] for each in words if each[2] == name] for family, name in ((4, "inet"), (6, "inet6"))}
+
+
 def every_address(server):
     return sorted(server.addresses[4] + server.addresses[6])
 

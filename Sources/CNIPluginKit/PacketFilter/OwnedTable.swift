@@ -176,7 +176,7 @@ extension OwnedTable {
             spareIsNeeded = true
           }
         } else if let other, other.element.comment != mark {
-          // It is his already, even if he is not in his place.
+          // Who has waited has it, wherever it stands.
           guard try resolve(other) != .keep else { continue }
         }
         placed.append(entry)

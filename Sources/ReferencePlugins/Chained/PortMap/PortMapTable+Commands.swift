@@ -43,10 +43,12 @@ extension PortMapTable {
     let view = try socket.look(
       at: table, chains: chains, elements: entries.map { (key: $0.element.key, set: $0.set) })
 
+    var hasWaited = false
     for (destination, element) in zip(destinations, view.elements) {
       var element = element
       if element == nil, let set = waiting.set(destination.entry.set) {
         element = try socket.element(destination.entry.element.key, of: set)
+        hasWaited = true
       }
       guard let element, let holder = element.comment else {
         throw missing("\(destination.mapping) is not mapped any more")
@@ -66,13 +68,20 @@ extension PortMapTable {
         "connections to \(source.element.key.map(\.description).joined(separator: " ")) are not masqueraded any more"
       )
     }
-    let rules = layouts.flatMap(\.rules)
-    for (chain, found) in zip(chains, view.chains) {
-      let expected = rules.count { $0.chain.name == chain.name }
-      if Int(found?.useCount ?? 0) < expected { throw missing("chain \(chain.reference) lacks rules") }
+    try verify(rules: layouts.flatMap(\.rules), of: chains, are: view.chains)
+    if hasWaited {
+      let chains = waiting.layout.chains
+      try verify(rules: waiting.layout.rules, of: chains, are: socket.look(at: table, chains: chains).chains)
     }
     if ports.needLocalRouting, let address = ports.addresses.first(where: { $0.family == .ipv4 })?.address {
       try verifyLoopback(to: address, &socket)
+    }
+  }
+
+  private static func verify(rules: [Rule], of chains: [Chain], are found: [Chain?]) throws {
+    for (chain, found) in zip(chains, found) {
+      let expected = rules.count { $0.chain.name == chain.name }
+      if Int(found?.useCount ?? 0) < expected { throw missing("chain \(chain.reference) lacks rules") }
     }
   }
 
