@@ -8,12 +8,12 @@ import signal
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 from containerd import leases, write_networks
 from image import ANSWER
-from node import HOST, OUTSIDE, Failure, command_line, ip, run
+from node import HOST, OUTSIDE, Failure, chains_held, command_line, ip, run
 from podman_life import configure
 from traffic import (
     OUTSIDE_PORTS,
@@ -133,12 +133,16 @@ def killed(report):
         running.kill()
         running.wait()
         clean_up("with the step under way")
-        for moment in MOMENTS:
-            process_ = subprocess.Popen(working.command(NETWORKS, "/bin/answer", "b1"), stdout=subprocess.DEVNULL,
-                                        stderr=subprocess.DEVNULL)  # fmt: skip
-            time.sleep(moment * duration)
-            process_.kill()
-            process_.wait()
+        for moment in (*MOMENTS, "the end of the chain"):
+            with chains_held() if moment not in MOMENTS else nullcontext() as held:
+                process_ = subprocess.Popen(working.command(NETWORKS, "/bin/answer", "b1"), stdout=subprocess.DEVNULL,
+                                            stderr=subprocess.DEVNULL)  # fmt: skip
+                if held:
+                    report.expect("a chain comes to its end", held())
+                else:
+                    time.sleep(moment * duration)
+                process_.kill()
+                process_.wait()
             clean_up(f"at {moment}")
         expect_answers(report, [*direct(kept), *world(kept)])
         os.kill(pid, signal.SIGTERM)

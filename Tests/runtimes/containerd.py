@@ -36,6 +36,7 @@ def network(number, name, *plugins):
             {"type": "firewall"},
             *plugins,
             {"type": "tuning", "sysctl": {"net.core.somaxconn": "500"}},
+            {"type": "hold"},
         ],
     }  # fmt: skip
 

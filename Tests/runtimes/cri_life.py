@@ -9,13 +9,14 @@ import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 import grpc
 from containerd import SOCKET, Containerd, leases, write_networks
 from cri import Client, config, container
 from image import ANSWER
-from node import HOST, Failure, ask, ip, remains, run, wait_until
+from node import HOST, Failure, ask, chains_held, ip, remains, run, wait_until
 from traffic import (
     Server,
     addresses,
@@ -32,6 +33,7 @@ from traffic import (
 NETWORKS = ("one", "two")
 PORTS = (("tcp", 8081, 80), ("udp", 8053, 53))
 MOMENTS = (0.2, 0.35, 0.5, 0.65, 0.8, 0.95)
+AT_THE_END = "the end of the chain"
 
 
 class Kubelet:
@@ -254,7 +256,7 @@ class Life:
         keep = [f"{kept_id}/eth0", f"{kept_id}/eth1"]
         for call in ("run", "stop"):
             duration = 0
-            for moment in (None, *MOMENTS):
+            for moment in (None, *MOMENTS, *([AT_THE_END] if call == "run" else [])):
                 identifier = None if call == "run" else kubelet.sandbox("p1", PORTS)
 
                 def work():
@@ -268,14 +270,18 @@ class Life:
 
                 thread = threading.Thread(target=work, daemon=True)
                 started = time.monotonic()
-                thread.start()
-                if moment is None:
-                    thread.join()
-                    duration = time.monotonic() - started
-                else:
-                    time.sleep(moment * duration)
-                    kubelet.restart(kill=True)
-                    thread.join(5)
+                with chains_held() if moment == AT_THE_END else nullcontext() as held:
+                    thread.start()
+                    if moment is None:
+                        thread.join()
+                        duration = time.monotonic() - started
+                    elif held:
+                        report.expect("a chain comes to its end", held())
+                    else:
+                        time.sleep(moment * duration)
+                    if moment is not None:
+                        kubelet.restart(kill=True)
+                        thread.join(5)
                 for item in kubelet.client.ListPodSandbox().items:
                     if item.id != kept_id:
                         kubelet.remove(item.id)

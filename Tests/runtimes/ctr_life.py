@@ -8,11 +8,12 @@ waited for (`--detach`) is left to the administrator.
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 from containerd import Containerd, leases, write_networks
 from image import ANSWER
-from node import LOCAL, Failure, ask, command_line, run, wait_until
+from node import LOCAL, Failure, ask, chains_held, command_line, run, wait_until
 from traffic import Server, addresses, collect, direct, every_address, expect_answers, outside_server, world
 
 MOMENTS = (0.3, 0.5, 0.7, 0.9)
@@ -103,11 +104,11 @@ def killed(report):
     keep = f"{Path('/var/lib/cni/networks/one', kept.addresses[4][0]).read_text().split()[0]}/eth0"
     own = leases("one")
 
-    def clean_up(what):
-        ctr("tasks", "kill", "--signal", "SIGKILL", "x1", check=False)
-        wait_until(lambda: "x1" not in ctr("tasks", "ls") or "STOPPED" in ctr("tasks", "ls"))
-        ctr("tasks", "delete", "x1", check=False)
-        ctr("containers", "delete", "x1", check=False)
+    def clean_up(name, what):
+        ctr("tasks", "kill", "--signal", "SIGKILL", name, check=False)
+        wait_until(lambda: name not in ctr("tasks", "ls") or "STOPPED" in ctr("tasks", "ls"))
+        ctr("tasks", "delete", name, check=False)
+        ctr("containers", "delete", name, check=False)
         collect("one", keep=[keep])
         report.same(f"leases after ctr was killed {what}", leases("one"), own)
 
@@ -116,14 +117,20 @@ def killed(report):
     duration = time.monotonic() - started
     process.kill()
     process.wait()
-    clean_up("with the container running")
-    for moment in MOMENTS:
-        process = subprocess.Popen(["ctr", "run", "--cni", "--rm", ANSWER, "x1", "/bin/answer", "x1"],
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
-        time.sleep(moment * duration)
-        process.kill()
-        process.wait()
-        clean_up(f"at {moment}")
+    clean_up("x1", "with the container running")
+    for number, moment in enumerate((*MOMENTS, "the end of the chain"), 2):
+        # What a ctr that was killed has begun of a container is in the way of the next one of that name.
+        name = f"x{number}"
+        with chains_held() if moment not in MOMENTS else nullcontext() as held:
+            process = subprocess.Popen(["ctr", "run", "--cni", "--rm", ANSWER, name, "/bin/answer", name],
+                                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+            if held:
+                report.expect("a chain comes to its end", held())
+            else:
+                time.sleep(moment * duration)
+            process.kill()
+            process.wait()
+        clean_up(name, f"at {moment}")
     expect_answers(report, [*direct(kept), *world(kept)])
     end(kept_process, "kept")
 

@@ -61,14 +61,41 @@ def build(executable):
 
 def install(executable, directory):
     """Puts every plugin there, one file under many names. Of a directory, what is in it."""
+    hold = Path(directory, "hold")
+    hold.write_text(HOLD)
+    hold.chmod(0o755)
     if os.path.isdir(executable):
-        subprocess.run(["mount", "--bind", executable, str(directory)], check=True)
+        layers = f"lowerdir={directory}:{executable}"
+        subprocess.run(["mount", "-t", "overlay", "-o", layers, "none", str(directory)], check=True)
         return
     tool = Path(directory, "cnitool")
     shutil.copyfile(executable, tool)
     tool.chmod(0o755)
     for name in remains.output(str(tool), "--list-names").split():
         Path(directory, name).hardlink_to(tool)
+
+
+HOLD = """#!/bin/sh
+# The last plugin of a chain. While /run/hold is there, it stops an ADD for which everything has been done already.
+case $CNI_COMMAND in
+  VERSION) ;;
+  ADD) if [ -e /run/hold ]; then touch /run/held; fi
+    while [ -e /run/hold ]; do sleep 0.05; done ;;
+  *) exit 0 ;;
+esac
+exec "${0%/*}/portmap"
+"""
+
+
+@contextmanager
+def chains_held():
+    """Gives what waits until an ADD has come to the plugin `hold`. There it ends with the body."""
+    Path("/run/hold").touch()
+    try:
+        yield lambda: wait_until(Path("/run/held").exists, 30)
+    finally:
+        for file in ("/run/hold", "/run/held"):
+            Path(file).unlink(missing_ok=True)
 
 
 def ask(where, kind, address, port, seconds=15):

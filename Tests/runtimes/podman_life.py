@@ -10,10 +10,11 @@ import signal
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 from image import ANSWER, PAUSE
-from node import HOST, OUTSIDE, PLUGINS, Failure, ask, command_line, ip, run, wait_until
+from node import HOST, OUTSIDE, PLUGINS, Failure, ask, chains_held, command_line, ip, run, wait_until
 from traffic import (
     Server,
     collect,
@@ -116,6 +117,7 @@ def leases(name):
 
 # Parts of the time that a command takes.
 MOMENTS = (0.2, 0.35, 0.5, 0.65, 0.8, 0.95)
+AT_THE_END = "the end of the chain"
 PORTS = (("tcp", 8081, 80), ("udp", 8053, 53))
 
 
@@ -328,24 +330,33 @@ def killed_midway(report):
     with Networks("one", "two"):
         kept = begin("kept", ports=(("tcp", 8099, 80),))
         keep = f"{inspect('kept')['Id']}/eth0"
+        for name in ("one", "two"):
+            file = Path("/etc/cni/net.d", f"{name}.conflist")
+            configuration = json.loads(file.read_text())
+            configuration["plugins"].append({"type": "hold"})
+            file.write_text(json.dumps(configuration))
         words = {
             "run": ["run", "--detach", "--name", "c1", "--network", "one", "--network", "two", *publish(PORTS), ANSWER],
             "rm": ["rm", "--force", "--time", "0", "c1"],
         }  # fmt: skip
         for command in words:
             duration = 0
-            for moment in (None, *MOMENTS):
+            for moment in (None, *MOMENTS, *([AT_THE_END] if command == "run" else [])):
                 if command == "rm":
                     begin("c1", networks=("one", "two"), ports=PORTS)
                 started = time.monotonic()
-                process = subprocess.Popen(["podman", *words[command]], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-                if moment is None:
-                    process.wait()
-                    duration = time.monotonic() - started
-                else:
-                    time.sleep(moment * duration)
-                    process.kill()
-                    process.wait()
+                with chains_held() if moment == AT_THE_END else nullcontext() as held:
+                    process = subprocess.Popen(["podman", *words[command]], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                    if held:
+                        report.expect("a chain comes to its end", held())
+                    elif moment is not None:
+                        time.sleep(moment * duration)
+                    if moment is None:
+                        process.wait()
+                        duration = time.monotonic() - started
+                    else:
+                        process.kill()
+                        process.wait()
                 podman("rm", "--force", "--time", "0", "c1", check=False)
                 end_orphans(inspect("kept")["Id"])
                 # The network namespaces that podman has forgotten are its own to leave behind, the rest is CNI's.
