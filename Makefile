@@ -58,8 +58,8 @@ build: ## Build the static executable (.build/install/cni)
 	@Scripts/stage.sh "$$($(BUILD) --show-bin-path)/cni" $(PRODUCT)
 
 test: build ## Run every test; the last line is the sum (VM=no: without a virtual machine)
-	@Scripts/require.sh $(TOOLCHAIN_PACKAGES) $(NETWORK_PACKAGES) $(TRAFFIC_PACKAGES) $(DHCP_PACKAGES) $(FIREWALL_PACKAGES) containernetworking-plugins
-	@SWIFT="$(SWIFT)" JOBS="$(JOBS)" PRODUCT="$(PRODUCT)" PEER_BIN_DIR="$(PEER_BIN_DIR)" VM="$(VM)" Scripts/test.sh
+	@Scripts/require.sh $(TOOLCHAIN_PACKAGES) $(NETWORK_PACKAGES) $(TRAFFIC_PACKAGES) $(DHCP_PACKAGES) $(FIREWALL_PACKAGES) $(RUNTIME_PACKAGES) containernetworking-plugins
+	@SWIFT="$(SWIFT)" CC="$(CC)" JOBS="$(JOBS)" PRODUCT="$(PRODUCT)" PEER_BIN_DIR="$(PEER_BIN_DIR)" VM="$(VM)" Scripts/test.sh
 
 test-vm: ## Run the tests that match FILTER in a virtual machine, whose kernel has everything
 	@$(if $(FILTER),,echo 'which tests? make test-vm FILTER=BridgeVLANTests (FILTER=. for all)' >&2; exit 1)
@@ -73,7 +73,7 @@ test-crash: build ## Kill and fail the whole chain at each of its system calls; 
 
 test-runtimes: build ## podman, buildah and containerd with these plugins; a table (ONLY=podman,buildah,ctr,cri)
 	@Scripts/require.sh $(TOOLCHAIN_PACKAGES) $(NETWORK_PACKAGES) $(RUNTIME_PACKAGES)
-	@CC="$(CC)" Tests/runtimes/runtimes.py $(PRODUCT) $(if $(ONLY),--only $(ONLY))
+	@CC="$(CC)" setpriv --pdeathsig TERM Tests/runtimes/runtimes.py $(PRODUCT) $(if $(ONLY),--only $(ONLY))
 
 lint: ## Check formatting of Swift sources, and the scripts
 	@Scripts/require.sh shellcheck python3

@@ -1,11 +1,21 @@
 #!/bin/sh
-# require.sh PACKAGE...: installs the Debian packages that are missing; silent when none is.
+# require.sh PACKAGE...: installs the Debian packages that are missing; silent when none is. Nothing is removed for it; a package
+# that another one stands in for (containerd.io for containerd, say) is not missing.
 set -eu
 
 missing=
 for package in "$@"; do
   status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
   [ "$status" = installed ] || missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+
+provided=$(dpkg-query -W -f '${db:Status-Status},${Provides}\n' 2>/dev/null | sed -n 's/^installed,//p' |
+  tr ',' '\n' | sed 's/^ *//; s/ .*//' || true)
+wanted=$missing
+missing=
+for package in $wanted; do
+  if ! printf '%s\n' "$provided" | grep -qxF "$package"; then missing="$missing $package"; fi
 done
 [ -n "$missing" ] || exit 0
 
@@ -22,7 +32,7 @@ export DEBIAN_FRONTEND=noninteractive
 install() {
   # The lists may be missing or too old to find the packages with: then, and only then, fetch them.
   # shellcheck disable=SC2086
-  apt-get install -y -q --no-install-recommends $missing
+  apt-get install -y -q --no-install-recommends --no-remove $missing
 }
 # A server among them is for tests, which start their own: it does not start here, neither now nor with the machine.
 policy=/usr/sbin/policy-rc.d
