@@ -55,11 +55,19 @@ def host():
     }  # fmt: skip
 
 
-def links_settle(seconds=10):
-    """Waits for the links' own addresses and their routes, which come when the kernel has seen to it that nobody else has
-    them."""
+def is_settled(link):
+    """Whether a link has the address that it gives itself, if it has somebody at the other end, and nothing is in doubt."""
+    if "LOOPBACK" in link["flags"] or "LOWER_UP" not in link["flags"]:
+        return True
+    addresses = [address for address in link["addr_info"] if address["family"] == "inet6"]
+    return any(address["scope"] == "link" for address in addresses) and not any("tentative" in address for address in addresses)
+
+
+def links_settle(seconds=120):
+    """Waits for the links' own addresses and their routes, which come when the kernel has noticed the other end, and seen to
+    it that nobody else has them: on a busy machine, many seconds later."""
     deadline = time.monotonic() + seconds
-    while "tentative" in output("ip", "-6", "address") and time.monotonic() < deadline:
+    while not all(map(is_settled, json.loads(output("ip", "-j", "address")))) and time.monotonic() < deadline:
         time.sleep(0.1)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from containerd import leases, write_networks
 from image import ANSWER
 from node import HOST, OUTSIDE, Failure, chains_held, command_line, ip, run
-from podman_life import configure
+from podman import configure
 from traffic import (
     OUTSIDE_PORTS,
     Server,

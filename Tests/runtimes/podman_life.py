@@ -5,120 +5,13 @@ lead to a container, and it is podman who does not answer there.
 """
 
 import json
-import os
-import signal
-import subprocess
-import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
-from pathlib import Path
 
-from image import ANSWER, PAUSE
-from node import HOST, OUTSIDE, PLUGINS, Failure, ask, chains_held, command_line, ip, run, wait_until
-from traffic import (
-    Server,
-    collect,
-    direct,
-    every_address,
-    expect_answers,
-    outside_server,
-    published,
-    settle,
-    unpublished,
-    world,
-)
-
-CONFIGURATION = f"""
-[containers]
-default_ulimits = ["nofile=20000:20000", "nproc=4096:4096"]
-[engine]
-cgroup_manager = "cgroupfs"
-events_logger = "file"
-runtime = "crun"
-cni_plugin_dirs = ["{PLUGINS}"]
-infra_image = "{PAUSE}"
-[network]
-network_backend = "cni"
-cni_plugin_dirs = ["{PLUGINS}"]
-network_config_dir = "/etc/cni/net.d"
-"""
-STORAGE = """
-[storage]
-driver = "overlay"
-runroot = "/run/containers/storage"
-graphroot = "/var/lib/containers/storage"
-"""
-ANY = '{ "default": [{ "type": "insecureAcceptAnything" }] }'
-
-
-def configure():
-    """What podman and buildah find in /etc/containers."""
-    for name, text in (("containers.conf", CONFIGURATION), ("storage.conf", STORAGE), ("policy.json", ANY)):
-        Path("/etc/containers", name).write_text(text)
-
-
-def podman(*arguments, **keywords):
-    return run("podman", *arguments, **keywords)
-
-
-def inspect(name):
-    return json.loads(podman("inspect", "--type", "container", name))[0]
-
-
-def server(name, ports=(), listening=(("tcp", 80), ("udp", 53)), named=None):
-    """What podman says of a container that runs, which calls itself `named` if that is not its name."""
-    state = inspect(name)
-    name = named or name
-    networks = state["NetworkSettings"]["Networks"]
-    addresses = {4: [], 6: []}
-    for network in sorted(networks):
-        addresses[4] += [networks[network]["IPAddress"]] if networks[network]["IPAddress"] else []
-        addresses[6] += [networks[network]["GlobalIPv6Address"]] if networks[network]["GlobalIPv6Address"] else []
-    made = Server(name, f"/proc/{state['State']['Pid']}/ns/net", addresses, ports, listening)
-    kind, port = listening[0]
-    if not wait_until(lambda: ask(made.namespace, kind, "127.0.0.1", port).startswith(name)):
-        raise Failure(f"{name} does not answer itself")
-    settle(made.namespace)
-    return made
-
-
-def publish(ports):
-    return [word for kind, outer, inner in ports for word in ("--publish", f"{outer}:{inner}/{kind}")]
-
-
-def begin(name, *options, ports=(), listening=(("tcp", 80), ("udp", 53)), networks=("one",)):
-    """Runs a container that answers."""
-    podman("run", "--detach", "--name", name, *[word for network in networks for word in ("--network", network)],
-           *publish(ports), *options, ANSWER, "/bin/answer", name, *[f"{kind}/{port}" for kind, port in listening])  # fmt: skip
-    return server(name, ports, listening)
-
-
-class Networks:
-    """Networks that are there while something is tried, each a number: `one` is 10.31.1.0/24 and fd00:31:1::/64."""
-
-    def __init__(self, *names, options=()):
-        self.names = names
-        self.options = options
-
-    def __enter__(self):
-        for number, name in enumerate(self.names, 1):
-            podman("network", "create", "--subnet", f"10.31.{number}.0/24", "--ipv6", "--subnet", f"fd00:31:{number}::/64",
-                   *self.options, name)  # fmt: skip
-
-    def __exit__(self, *_):
-        podman("rm", "--all", "--force", "--time", "0", check=False)
-        podman("network", "rm", *self.names, check=False)
-
-
-def leases(name):
-    return sorted(path.name for path in Path("/var/lib/cni/networks", name).glob("*")
-                  if not path.name.startswith(("lock", "last_reserved")))  # fmt: skip
-
-
-# Parts of the time that a command takes.
-MOMENTS = (0.2, 0.35, 0.5, 0.65, 0.8, 0.95)
-AT_THE_END = "the end of the chain"
-PORTS = (("tcp", 8081, 80), ("udp", 8053, 53))
+from image import ANSWER
+from node import HOST, OUTSIDE, ask, run, wait_until
+from podman import PORTS, Networks, begin, configure, leases, podman, publish, server
+from podman_killed import killed_midway, monitor_killed
+from traffic import Server, direct, every_address, expect_answers, outside_server, published, unpublished, world
 
 
 def two_networks(report):
@@ -297,78 +190,6 @@ def pod(report):
             expect_answers(report, [*direct(whole), *published(whole), *world(whole)])
         finally:
             podman("pod", "rm", "--force", "--time", "0", "p", check=False)
-
-
-def monitor_killed(report):
-    """conmon is who cleans up when a container ends."""
-    with Networks("one", "two"):
-        for what in ("conmon", "conmon and the container"):
-            begin("c1", networks=("one", "two"), ports=PORTS)
-            state = inspect("c1")["State"]
-            os.kill(state["ConmonPid"], signal.SIGKILL)
-            if what != "conmon":
-                os.kill(state["Pid"], signal.SIGKILL)
-            podman("rm", "--force", "--time", "0", "c1")
-            report.same(f"leases after {what} was killed", leases("one") + leases("two"), [])
-            unpublished(report, PORTS)
-
-
-def end_orphans(kept):
-    """Whoever was started by a podman that was killed before it had written that down: conmon, and crun, which waits for
-    somebody to start the container that it has made. They have the ports open that podman is to publish again."""
-    for path in Path("/proc").glob("[0-9]*"):
-        words = command_line(path.name)
-        if words[0].endswith(("/conmon", "/crun")) and kept not in words:
-            try:
-                os.kill(int(path.name), signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-
-
-def killed_midway(report):
-    """podman itself, at moments of `podman run` and `podman rm`: what it forgets, `cnitool gc` finds."""
-    with Networks("one", "two"):
-        kept = begin("kept", ports=(("tcp", 8099, 80),))
-        keep = f"{inspect('kept')['Id']}/eth0"
-        for name in ("one", "two"):
-            file = Path("/etc/cni/net.d", f"{name}.conflist")
-            configuration = json.loads(file.read_text())
-            configuration["plugins"].append({"type": "hold"})
-            file.write_text(json.dumps(configuration))
-        words = {
-            "run": ["run", "--detach", "--name", "c1", "--network", "one", "--network", "two", *publish(PORTS), ANSWER],
-            "rm": ["rm", "--force", "--time", "0", "c1"],
-        }  # fmt: skip
-        for command in words:
-            duration = 0
-            for moment in (None, *MOMENTS, *([AT_THE_END] if command == "run" else [])):
-                if command == "rm":
-                    begin("c1", networks=("one", "two"), ports=PORTS)
-                started = time.monotonic()
-                with chains_held() if moment == AT_THE_END else nullcontext() as held:
-                    process = subprocess.Popen(["podman", *words[command]], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-                    if held:
-                        report.expect("a chain comes to its end", held())
-                    elif moment is not None:
-                        time.sleep(moment * duration)
-                    if moment is None:
-                        process.wait()
-                        duration = time.monotonic() - started
-                    else:
-                        process.kill()
-                        process.wait()
-                podman("rm", "--force", "--time", "0", "c1", check=False)
-                end_orphans(inspect("kept")["Id"])
-                # The network namespaces that podman has forgotten are its own to leave behind, the rest is CNI's.
-                for path in Path("/run/netns").glob("netns-*"):
-                    if not path.samefile(kept.namespace):
-                        ip("netns", "delete", path.name)
-                collect("one", "two", keep=[keep])
-                report.same(f"leases after the end at {moment} of {command}", [leases("one"), leases("two")],
-                            [every_address(kept), []])  # fmt: skip
-                unpublished(report, PORTS, 0.2)
-        # Who was not meant has all of its own.
-        expect_answers(report, [*direct(kept), *published(kept), *world(kept)])
 
 
 SCENARIOS = {

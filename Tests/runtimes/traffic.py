@@ -32,9 +32,9 @@ def is_found(network):
 
 def settle(namespace):
     """The kernel makes a new IPv6 address one that neighbours find when it gets to it, which on a busy machine takes it
-    seconds; a client that gets no answer asks again, but not the ones here."""
+    many seconds; a client that gets no answer asks again, but not the ones here."""
     networks = (Path("/proc/self/net"), Path(namespace).parents[1] / "net")
-    if not wait_until(lambda: all(map(is_found, networks)), 30):
+    if not wait_until(lambda: all(map(is_found, networks)), 120):
         raise Failure("IPv6 addresses do not come into effect")
 
 
