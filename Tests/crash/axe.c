@@ -2,8 +2,8 @@
 // process, or makes the call fail.
 //
 //   axe -l LOG -- PROGRAM ARGUMENT...                          every call to LOG, and the errors that it could give
-//   axe -l LOG -p PROCESS -n NUMBER -k -- PROGRAM ...          SIGKILL to that process on entry to that call of its
-//   axe -l LOG -p PROCESS -n NUMBER -e ENOMEM -- PROGRAM ...   that call fails so, without having been made
+//   axe -l LOG -p PROCESS -c NAME -n NTH -k -- PROGRAM ...          SIGKILL to that process at its Nth call of that name
+//   axe -l LOG -p PROCESS -c NAME -n NTH -e ENOMEM -- PROGRAM ...   that call fails so, without having been made
 //
 // Processes are counted from 0 (the program itself) in the order in which they come up, calls from 1 over all threads of
 // a process. A call that the kernel restarts is one call. Ends when the last process has, with the status of the first
@@ -146,7 +146,7 @@ static const struct {
 
 struct process {
   pid_t pid;
-  long calls;
+  long calls, named;  // of them, those of the name that is looked for
 };
 struct thread {
   pid_t tid;
@@ -160,7 +160,7 @@ static int process_count;
 static struct thread threads[THREADS];
 static FILE *log_file;
 static int target_process = -1;
-static long target_call = -1;
+static long target_call = -1, target_nth = -1;
 static bool kills;
 static int injected;
 static bool done;
@@ -317,8 +317,8 @@ static void at_call(struct thread *thread) {
   }
   long number = ++thread->process->calls;
   int process = (int)(thread->process - processes);
-  bool hit = process == target_process && number == target_call;
-  if (!hit && target_call >= 0) return;
+  bool hit = process == target_process && (long)info.entry.nr == target_call && ++thread->process->named == target_nth;
+  if (!hit && target_nth >= 0) return;
 
   const struct call *call = describe((long)info.entry.nr);
   char text[512], kinds[128], name[32];
@@ -338,12 +338,17 @@ static void at_call(struct thread *thread) {
 
 int main(int argc, char **argv) {
   int option;
-  while ((option = getopt(argc, argv, "+l:p:n:ke:")) != -1) switch (option) {
+  while ((option = getopt(argc, argv, "+l:p:c:n:ke:")) != -1) switch (option) {
     case 'l':
       if (!(log_file = fopen(optarg, "we"))) die(optarg);
       break;
     case 'p': target_process = atoi(optarg); break;
-    case 'n': target_call = atol(optarg); break;
+    case 'c':
+      for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
+        if (!strcmp(optarg, calls[i].name)) target_call = calls[i].number;
+      if (!strncmp(optarg, "call-", 5)) target_call = atol(optarg + 5);
+      break;
+    case 'n': target_nth = atol(optarg); break;
     case 'k': kills = true; break;
     case 'e':
       for (size_t i = 0; i < sizeof errors / sizeof *errors; i++)
@@ -351,10 +356,10 @@ int main(int argc, char **argv) {
       // fall through
     default:
       if (option == 'e' && injected) break;
-      fprintf(stderr, "usage: axe -l LOG [-p PROCESS -n NUMBER -k|-e ERROR] -- PROGRAM ARGUMENT...\n");
+      fprintf(stderr, "usage: axe -l LOG [-p PROCESS -c NAME -n NTH -k|-e ERROR] -- PROGRAM ARGUMENT...\n");
       return 125;
     }
-  if (!log_file || optind >= argc || (target_call >= 0 && !kills && !injected)) {
+  if (!log_file || optind >= argc || (target_nth >= 0 && (target_call < 0 || (!kills && !injected)))) {
     fprintf(stderr, "axe: what is to be done?\n");
     return 125;
   }

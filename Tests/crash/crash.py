@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """The chain bridge + host-local + portmap + firewall + bandwidth + tuning, killed and failing wherever it can be.
 
-    crash.py [EXECUTABLE] [--axe FILE] [--quick] [--every N] [--only TEXT] [--calls A-B] [--jobs N] [--everything] [--log FILE]
+    crash.py [EXECUTABLE] [--axe FILE] [--quick] [--every N] [--seed N] [--only TEXT] [--calls A-B] [--jobs N]
+             [--everything] [--log FILE]
 
-What is tried is told by the table that comes last. --quick tries every 29th point, --every N every Nth, which is meant
-for a first look; --only those parts whose name has TEXT in it. In processes of their own, a plugin's calls that change
-nothing outside of it are not killed one by one, as that leaves the same each time; with --everything they are.
+What is tried is told by the table that comes last. --every N tries every Nth point of each of its rows, in each from another
+one on, which follows from --seed; --quick does that with the numbers in QUICK. --only tries those rows whose name, as it is in the
+table, has TEXT in it. In processes of their own, a plugin's calls that change nothing outside of it are not killed one by one, as that leaves
+the same each time; with --everything they are.
 
 Everything happens in namespaces of its own, which end with this program, however it ends.
 """
@@ -33,7 +35,8 @@ import turmoil  # noqa: E402
 import world  # noqa: E402
 from host import enter_private_namespaces, own_state  # noqa: E402
 
-QUICK = 29
+# Every Nth point of each part, and the rounds of a turmoil: all of it in a few minutes.
+QUICK = {"one process": 24, "processes": 160, "files of state": 12, "inputs missing": 8, "rounds": 1}
 SHOWN = 4
 
 
@@ -67,6 +70,7 @@ class Workers:
     def all(self, function, tasks):
         """What comes of each, in no order. So many are handed out as there is something to do for."""
         waiting = set()
+        count, done, told = len(tasks), 0, time.monotonic()
         tasks = iter(tasks)
         while True:
             waiting.update(self.pool.submit(function, task) for task in itertools.islice(tasks, 64 - len(waiting)))
@@ -74,6 +78,10 @@ class Workers:
                 return
             ready, waiting = wait(waiting, return_when=FIRST_COMPLETED)
             yield from (each.result() for each in ready)
+            done += len(ready)
+            if time.monotonic() - told > 60:
+                told = time.monotonic()
+                print(f"    {done} of {count}", flush=True)
 
 
 class Table:
@@ -87,6 +95,11 @@ class Table:
 
     def row(self, where, command, fault):
         return self.rows.setdefault((where, command, fault), collections.Counter())
+
+    def there_are(self, rows):
+        """How many points each row has, tried or not."""
+        for row in rows:
+            self.row(*row)["all"] += 1
 
     def add(self, where, command, fault, problems, ending="", title=""):
         row = self.row(where, command, fault)
@@ -105,32 +118,47 @@ class Table:
             self.passed += 1
 
     def close(self):
-        form = "{:<22} {:<7} {:<36} {:>7} {:>9} {:>7}  {:>8} {:>7} {:>6}"
+        form = "{:<22} {:<7} {:<33} {:>6} {:>6} {:>9} {:>7} {:>7}  {:>8} {:>6} {:>5}"
         print()
-        heads = ("chain", "command", "fault", "points", "survived", "failed", "success", "error", "died")
+        heads = ("chain", "command", "fault", "points", "tried", "survived", "leaks", "not met", "success", "error", "died")
         print(form.format(*heads).rstrip())
+        sums = collections.Counter()
         for (where, command, fault), row in self.rows.items():
-            endings = [row[ending] or "" for ending in ("success", "error", "died")]
-            print(form.format(where, command, fault, row["tried"], row["survived"], row["leaks"], *endings).rstrip())
+            sums.update(row)
+            print(form.format(where, command, fault, *self.counts(row)).rstrip())
+        print(form.format("all", "", "", *self.counts(sums)).rstrip())
         minutes, seconds = divmod(round(time.monotonic() - self.started), 60)
-        print(f"\n{minutes} min {seconds} s")
+        print(f"\n{sums['tried']} of {sums['all']} points tried in {minutes} min {seconds} s: "
+              f"{sums['survived']} survived, {sums['leaks']} did not")  # fmt: skip
         print(f"{self.passed} passed, {self.failed} failed")
         return 1 if self.failed or not self.passed else 0
+
+    @staticmethod
+    def counts(row):
+        endings = [row[ending] or "" for ending in ("missed", "success", "error", "died")]
+        return [row["all"], row["tried"], row["survived"], row["leaks"], *endings]
 
 
 def run_axe(table, workers, options):
     for processes, neighbour in ((False, False), (False, True), (True, False)):
         where = ("processes" if processes else "one process") + (", neighbour" if neighbour else "")
         for command in points.COMMANDS:
-            if options.only and options.only not in f"{where} {command.upper()}" or neighbour and command == "check":
+            if neighbour and command == "check":
+                continue
+            faults = [*(f"killed, then {recovery}" for recovery in points.RECOVERIES), *points.ERRORS]
+            if not any(options.only in f"{where} {command.upper()} {fault}" for fault in faults):
                 continue
             calls = workers.one(points.count, (processes, command, neighbour))
-            chosen, same = points.points(processes, command, neighbour, calls, options.every, options.everything)
+            chosen, same = points.points(processes, command, neighbour, calls, options.everything)
+            chosen = [point for point in chosen if options.only in f"{where} {command.upper()} {fault_name(point)}"]
+            table.there_are((where, command.upper(), fault_name(point)) for point in chosen)
+            note = f", {same} of them of no consequence" if same else ""
+            note = f"{where}: {command.upper()} has {len(calls)} system calls{note}: {len(chosen)} points"
+            chosen = points.sample(chosen, options.every["processes" if processes else "one process"], options.seed)
             if options.calls:
                 first, _, last = options.calls.partition("-")
                 chosen = [point for point in chosen if int(first) <= point.call.number <= int(last or first)]
-            note = f", {same} of them of no consequence" if same else ""
-            print(f"{where}: {command.upper()} has {len(calls)} system calls{note}: {len(chosen)} points", flush=True)
+            print(f"{note}, {len(chosen)} of them tried", flush=True)
             missed = []
             for outcome in workers.all(points.attempt, chosen):
                 if outcome.missed:
@@ -153,29 +181,36 @@ def run_axe(table, workers, options):
 
 
 def run_damage(table, workers, options):
-    if options.only and options.only not in "files of state":
+    where = "files of state"
+    if options.only not in where:
         return
-    tasks = damage.tasks(workers.one(damage.find))[:: options.every]
-    print(f"files of state: {len(tasks)} points", flush=True)
-    for task, problems in workers.all(damage.attempt, tasks):
-        table.add("files of state", task.command.split(",")[0], task.fault, problems, title=task.title)
+    tasks = damage.tasks(workers.one(damage.find))
+    table.there_are((where, task.command.split(",")[0], task.fault) for task in tasks)
+    chosen = tasks[options.seed % options.every[where] :: options.every[where]]
+    print(f"{where}: {len(tasks)} points, {len(chosen)} of them tried", flush=True)
+    for task, problems in workers.all(damage.attempt, chosen):
+        table.add(where, task.command.split(",")[0], task.fault, problems, title=task.title)
 
 
 def run_inputs(table, workers, options):
-    if options.only and options.only not in "inputs missing":
+    where = "inputs missing"
+    if options.only not in where:
         return
-    tasks = inputs.tasks()[:: min(options.every, 5)]
-    print(f"inputs missing: {len(tasks)} points", flush=True)
-    for task, problems in workers.all(inputs.attempt, tasks):
-        table.add("inputs missing", task.command.upper(), inputs.group(task), problems, title=task.title)
+    tasks = inputs.tasks()
+    table.there_are((where, task.command.upper(), inputs.group(task)) for task in tasks)
+    chosen = tasks[options.seed % options.every[where] :: options.every[where]]
+    print(f"{where}: {len(tasks)} points, {len(chosen)} of them tried", flush=True)
+    for task, problems in workers.all(inputs.attempt, chosen):
+        table.add(where, task.command.upper(), inputs.group(task), problems, title=task.title)
 
 
 def run_turmoils(table, workers, options):
     for what in turmoil.TURMOILS:
         if options.only not in f"turmoil {what}":
             continue
+        table.there_are([("turmoil", "all", what)])
         # One after the other: what it is to hold out against is to be had in full.
-        note, problems = workers.one(turmoil.attempt, what)
+        note, problems = workers.one(turmoil.attempt, what, options.every["rounds"])
         print(f"{what}: {note}", flush=True)
         table.add("turmoil", "all", what, problems, title=what)
 
@@ -200,6 +235,7 @@ def main():
     parser.add_argument("--axe", default=".build/crash/axe")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="")
     parser.add_argument("--calls", default="", help="only calls with numbers from 10-20, or only 10")
     parser.add_argument("--jobs", type=int, default=2 * (os.cpu_count() or 1))
@@ -208,6 +244,8 @@ def main():
     options = parser.parse_args()
     if options.quick:
         options.every = QUICK
+    else:
+        options.every = {**dict.fromkeys(QUICK, max(options.every, 1)), "rounds": turmoil.ROUNDS}
     sys.argv[0] = os.path.realpath(sys.argv[0])
     enter_private_namespaces()
     prepare(options.executable, options.axe)

@@ -161,17 +161,34 @@ def packet_filter():
     return sorted(line for line in lines if line) + legacy_tables()
 
 
+SETTING_FILES = {}
+
+
+def setting_files(patterns):
+    """Those that match; which there are is the same in each network namespace."""
+    if patterns not in SETTING_FILES:
+        SETTING_FILES[patterns] = sorted(
+            str(file) for pattern in patterns for file in Path("/proc/sys/net").glob(pattern)
+            if file.name not in FORWARDING and not file.name.startswith("stable_secret") and file.is_file()
+            and os.access(file, os.R_OK))  # fmt: skip
+    return SETTING_FILES[patterns]
+
+
 def settings(*patterns):
     found = []
-    for pattern in patterns:
-        for file in Path("/proc/sys/net").glob(pattern):
-            if file.name in FORWARDING or file.name.startswith("stable_secret") or not file.is_file():
-                continue
-            try:
-                found.append(f"{file.relative_to('/proc/sys/net')} = {file.read_text().strip()}")
-            except OSError:
-                pass
-    return sorted(found)
+    for file in setting_files(patterns):
+        try:
+            descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            continue
+        try:
+            found.append(f"{file[len('/proc/sys/net/'):]} = {os.read(descriptor, 4096).decode().strip()}")
+        except OSError:
+            # One that can only be written.
+            pass
+        finally:
+            os.close(descriptor)
+    return found
 
 
 HOST_SETTINGS = [f"ipv{version}/conf/{which}/*" for version in (4, 6) for which in ("all", "default", "lo")]

@@ -120,7 +120,7 @@ class Repeated:
         self.thread.join()
 
 
-def come_and_go(world, problem, checks=True):
+def come_and_go(world, problem, rounds, checks=True):
     """Containers that come and go, several at a time; says how many calls there were."""
     names = [f"c{number}" for number in range(CONTAINERS)]
     for name in names[1:]:
@@ -128,7 +128,7 @@ def come_and_go(world, problem, checks=True):
     calls = 0
     try:
         with ThreadPoolExecutor(4) as pool:
-            for _ in range(ROUNDS):
+            for _ in range(rounds):
                 for command in ("add", "check", "del") if checks else ("add", "del"):
                     answers = pool.map(lambda name, command=command: world.call(command, name, ports=[]), names)
                     for name, answer in zip(names, answers):
@@ -146,12 +146,12 @@ def come_and_go(world, problem, checks=True):
     return calls
 
 
-def changing_links():
+def changing_links(rounds):
     """Dumps that the kernel marks as interrupted."""
     world = World()
     problems = []
     with Changes() as changes:
-        calls = come_and_go(world, problems.append)
+        calls = come_and_go(world, problems.append, rounds)
         interrupted = kernel.dump.interrupted
         for _ in range(50):
             kernel.network({})
@@ -166,7 +166,7 @@ def changing_links():
     return f"{note}, {calls} calls", problems
 
 
-def flushed():
+def flushed(rounds):
     """`iptables -F` of all tables, as scripts of administrators do."""
     problems = []
     configuration = chain()
@@ -177,7 +177,7 @@ def flushed():
     commands = [f"{program} -t {table} -F" for program in ("iptables", "ip6tables") for table in ("filter", "nat")]
     with Repeated(*commands) as flush:
         # Between ADD and CHECK somebody has removed what CHECK looks for, where rules are in iptables.
-        calls = come_and_go(world, problems.append, checks=False)
+        calls = come_and_go(world, problems.append, rounds, checks=False)
     problems += flush.errors[:3]
     problems += [f"afterwards: {line}" for line in world.left()]
     return f"flushed {flush.count} times, {calls} calls", problems
@@ -233,7 +233,7 @@ def sources():
     return subprocess.run(command, capture_output=True, text=True).stdout.split()
 
 
-def reloaded():
+def reloaded(rounds):
     """`firewall-cmd --reload`, which forgets all that was told at run time."""
     problems = []
     world = World()
@@ -244,7 +244,7 @@ def reloaded():
         world.before = kernel.host()
         told = sources()
         with Repeated("firewall-cmd --reload", pause=0.2) as reload:
-            calls = come_and_go(world, problems.append, checks=False)
+            calls = come_and_go(world, problems.append, rounds, checks=False)
         subprocess.run(["firewall-cmd", "--reload"], capture_output=True, check=True)
         problems += reload.errors[:3]
         problems += [f"afterwards: {line}" for line in world.left()]
@@ -256,9 +256,9 @@ def reloaded():
 TURMOILS = {"1,000 changes a second": changing_links, "iptables -F": flushed, "firewall-cmd --reload": reloaded}
 
 
-def attempt(what):
+def attempt(what, rounds):
     try:
-        note, problems = TURMOILS[what]()
+        note, problems = TURMOILS[what](rounds)
     except Exception as error:
         note, problems = "", [f"{type(error).__name__}: {error}"]
     return note, problems
