@@ -18,7 +18,7 @@ struct Tuning: ChainedPlugin {
 
   init(_ call: PluginCall) throws { configuration = try TuningConfiguration(call) }
 
-  private func recordPath(_ call: PluginCall) -> String {
+  func recordPath(_ call: PluginCall) -> String {
     let attachment = Attachment(containerID: call.containerID, interfaceName: call.interfaceName)
     return configuration.dataDirectory + "/" + TuningRecord.fileName(attachment)
   }
@@ -129,14 +129,19 @@ struct Tuning: ChainedPlugin {
     var record = record
     record.owner = call.owner
     record.namespace = TuningRecord.text(identity)
+    record.namespacePath = call.namespacePath
+    record.since = TuningRecord.since(call.namespacePath)
     let path = recordPath(call)
     var replaced: [UInt8]?
     // A second `tuning` in a list. What was there before the first one is what DEL has to bring back.
-    if case .record(let earlier, let bytes) = TuningRecord.read(path), earlier.namespace != nil,
-      earlier.isOf(identity, interface: record.interface)
-    {
+    switch try TuningRecord.read(path) {
+    case .record(let earlier, let bytes)?
+    where earlier.namespace != nil
+      && earlier.isOf(identity, at: call.namespacePath, interface: record.interface):
       record = record.merged(with: earlier)
       replaced = bytes
+    case .inaccessible(let error)?: throw error
+    default: break
     }
     try record.write(to: path)
     undo.register("the record in dataDir") { [replaced] in
@@ -217,118 +222,5 @@ struct Tuning: ChainedPlugin {
       throw CNIError(.internalError, "the container has no interface \(interface) any more")
     }
     return differences + configuration.link.differences(on: link)
-  }
-
-  // MARK: DEL
-
-  func remove(_ call: PluginCall, previous: AddResult?) throws {
-    let path = recordPath(call)
-    switch TuningRecord.read(path) {
-    case nil: return
-    case .unreadable(let reason)?:
-      call.log("nothing is restored: \(path) does not say what was before: \(reason)")
-    case .record(let record, _)?:
-      if let namespace = try call.containerNamespaceIfPresent() {
-        let identity = try namespace.identity
-        try namespace.run { try restore(record, identity, call) }
-      }
-    }
-    do {
-      try StateFile.remove(path)
-    } catch {
-      call.log("\(error)")
-    }
-  }
-
-  /// In the container's namespace. What cannot be restored must not keep the attachment from being deleted.
-  ///
-  /// - Throws: what will not be in the way for ever: then DEL is to be called again.
-  private func restore(_ record: TuningRecord, _ identity: NamespaceIdentity, _ call: PluginCall) throws {
-    guard record.isOf(identity, interface: nil) else { return }
-    for setting in record.settings {
-      do {
-        guard SysctlSetting.same(try Sysctl.read(setting.path), setting.after) else { continue }
-        try setting.restore()
-      } catch {
-        if Self.passes(error.errno) { throw error }
-        // Those of an interface go with it.
-        if !error.isNotFound { call.log("a kernel setting is not restored: \(error)") }
-      }
-    }
-    if record.link.isEmpty { return }
-    do {
-      var socket = try RouteSocket()
-      if let index = record.interface {
-        let link = try socket.find(.name(call.interfaceName))
-        guard link?.index == index else { return }
-      }
-      try Self.restore(record.link, on: call.interfaceName, in: &socket) {
-        if Self.passes($0.errno) { throw $0 }
-        call.log("\(call.interfaceName) is not as it was: \($0)")
-      }
-    } catch let error as NetlinkError where Self.passes(error.errno) {
-      throw error
-    } catch {
-      call.log("\(call.interfaceName) is not as it was: \(CNIError(describing: error))")
-    }
-  }
-
-  /// Whether an error is one of those that pass by themselves.
-  private static func passes(_ errno: Errno) -> Bool {
-    [
-      .noMemory, .interrupted, .resourceTemporarilyUnavailable, .noBufferSpace, .tooManyOpenFiles,
-      .tooManyOpenFilesInSystem,
-    ].contains(errno)
-  }
-
-  /// Sets what was before; where the kernel refuses a property, the others all the same.
-  private static func restore(
-    _ before: LinkTuning, on interface: String, in socket: inout RouteSocket,
-    _ failed: (NetlinkError) throws -> Void
-  ) throws {
-    func set(_ tuning: LinkTuning) -> NetlinkError? {
-      do {
-        try socket.perform(.changeLink(.name(interface), tuning.change))
-        return nil
-      } catch {
-        return error
-      }
-    }
-    guard let failure = set(before), !failure.isNotFound else { return }
-    var problem: NetlinkError?
-    for part in before.parts { problem = set(part) ?? problem }
-    if let problem { try failed(problem) }
-  }
-
-  // MARK: GC, STATUS
-
-  /// Removes the records of stale attachments. What they tell of goes with the containers.
-  func collectGarbage(_ call: PluginCall, stale: StaleMarks) throws {
-    let directory = configuration.dataDirectory
-    let valid = Set(stale.valid.map(TuningRecord.fileName))
-    for name in try StateFile.names(in: directory) where name.hasSuffix(".json") && !valid.contains(name) {
-      // A record of the Go plugin does not say of which network it is.
-      guard case .record(let record, _) = TuningRecord.read(directory + "/" + name), let owner = record.owner,
-        stale.contains(owner.description)
-      else { continue }
-      try StateFile.remove(directory + "/" + name)
-    }
-    try StateFile.removeStaleTemporaries(in: directory)
-  }
-
-  func checkRequirements(_ call: PluginCall) throws {
-    if let list = try AllowList() {
-      try list.validate()
-      try list.require(configuration.sysctls)
-    }
-    var directory = configuration.dataDirectory
-    while access(directory, F_OK) != 0, let slash = directory.utf8.lastIndex(of: UInt8(ascii: "/")) {
-      directory = slash == directory.startIndex ? "/" : String(directory[..<slash])
-    }
-    guard access(directory, W_OK) == 0 else {
-      throw FileError(
-        path: configuration.dataDirectory, operation: "keep anything in dataDir",
-        errno: .init(rawValue: errno))
-    }
   }
 }

@@ -3,6 +3,7 @@ import CNIPluginKit
 import Glibc
 import LinuxNetworking
 import NetworkAddresses
+import SystemPackage
 
 /// What was before `tuning` changed it: a file `CONTAINER_INTERFACE.json` in `dataDir`.
 ///
@@ -17,6 +18,9 @@ struct TuningRecord: Equatable {
     /// What it was set to. If it is something else by now, that is somebody else's.
     var after: String
 
+    /// Whether it is one of an interface, with which it goes: `net/ipv4/conf/eth0/arp_notify`.
+    func isOf(interface: String) -> Bool { path.split(separator: "/").contains { $0 == interface } }
+
     /// In the namespace of the calling thread. An empty list is written as a line's end.
     func restore() throws(FileError) { try Sysctl.write(before.isEmpty ? "\n" : before, to: path) }
   }
@@ -28,13 +32,28 @@ struct TuningRecord: Equatable {
   var owner: Owner?
   /// `DEVICE:INODE` of the namespace; nil in a file of the Go plugin.
   var namespace: String?
+  /// Where the namespace was, for GC, which is not told; nil in a file of the Go plugin.
+  var namespacePath: String?
+  /// When it was made, as far as that is known (``since(_:)``): the kernel uses numbers of namespaces again.
+  var since: String?
   /// The interface's index in it.
   var interface: Int32?
 
   /// Whether this is about the interface as it is now, and not about one of its name in an earlier life.
-  func isOf(_ namespace: NamespaceIdentity, interface: Int32?) -> Bool {
+  ///
+  /// - Parameter path: By which the namespace was opened.
+  func isOf(_ namespace: NamespaceIdentity, at path: String, interface: Int32?) -> Bool {
     guard self.namespace == nil || self.namespace == Self.text(namespace) else { return false }
+    if let since, let now = Self.since(path), since != now { return false }
     return self.interface == nil || interface == nil || self.interface == interface
+  }
+
+  /// When the namespace that is mounted at a path was made. Of one that is only a process's the kernel does not remember that,
+  /// and what leads there is a link: nil.
+  static func since(_ path: String) -> String? {
+    var status = stat()
+    guard lstat(path, &status) == 0, status.st_mode & S_IFMT != S_IFLNK else { return nil }
+    return "\(status.st_ctim.tv_sec).\(status.st_ctim.tv_nsec)"
   }
 
   static func text(_ namespace: NamespaceIdentity) -> String { "\(namespace.device):\(namespace.inode)" }
@@ -55,6 +74,16 @@ struct TuningRecord: Equatable {
   }
 }
 
+extension Errno {
+  /// Whether an error is one of those that pass by themselves.
+  var passes: Bool {
+    [
+      .noMemory, .interrupted, .resourceTemporarilyUnavailable, .noBufferSpace, .tooManyOpenFiles,
+      .tooManyOpenFilesInSystem,
+    ].contains(self)
+  }
+}
+
 // MARK: Files
 
 extension TuningRecord {
@@ -63,6 +92,8 @@ extension TuningRecord {
     case record(TuningRecord, bytes: [UInt8])
     /// Empty, cut, or something else; and why.
     case unreadable(String)
+    /// It may well be a record; and why nobody knows.
+    case inaccessible(FileError)
   }
 
   static func fileName(_ attachment: Attachment) -> String {
@@ -70,15 +101,21 @@ extension TuningRecord {
   }
 
   /// The file; nil if there is none.
-  static func read(_ path: String) -> File? {
+  ///
+  /// - Throws: what passes by itself: then it is to be tried again.
+  static func read(_ path: String) throws(FileError) -> File? {
     let bytes: [UInt8]
     do {
       guard let found = try StateFile.readIfPresent(path) else { return nil }
       bytes = found
     } catch {
+      if error.errno.passes { throw error }
+      switch error.errno.rawValue {
       // Where no file can be, ADD has made none.
-      if [ENOTDIR, ENAMETOOLONG].contains(error.errno.rawValue) { return nil }
-      return .unreadable(error.description)
+      case ENOTDIR, ENAMETOOLONG: return nil
+      case EPERM, EACCES, EIO: return .inaccessible(error)
+      default: return .unreadable(error.description)
+      }
     }
     if bytes.isEmpty { return .unreadable("it is empty") }
     do throws(JSONError) {
@@ -117,6 +154,8 @@ extension TuningRecord {
     }
     if let owner { object.append("owner", .string(owner.description)) }
     if let namespace { object.append("namespace", .string(namespace)) }
+    if let namespacePath { object.append("netns", .string(namespacePath)) }
+    if let since { object.append("since", .string(since)) }
     if let interface { object.append("interface", .integer(interface)) }
     return JSONValue.object(object).serialized()
   }
@@ -136,6 +175,8 @@ extension TuningRecord {
     }
     owner = value("owner")?.string.flatMap { Owner($0) }
     namespace = value("namespace")?.string
+    namespacePath = value("netns")?.string
+    since = value("since")?.string
     interface = value("interface")?.integer()
   }
 }
