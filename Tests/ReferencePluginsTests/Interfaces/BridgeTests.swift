@@ -74,6 +74,34 @@ struct BridgeTests {
     }
   }
 
+  @Test("The bridge goes with its last container, though the configuration names another one by now")
+  func renamedBridge() throws {
+    try TestHost.run { host in
+      let configuration = host.bridge(gateway)
+      let changed = configuration.split(separator: "cni0").joined(separator: "cni9")
+      #expect(changed != configuration)
+      let before = try host.snapshot()
+      for isGone in [false, true] {
+        try host.makeContainer()
+        let result = try host.add(configuration)
+        try host.makeContainer("c2")
+        let second = try host.add(configuration, container: "c2")
+        if isGone {
+          try shell(
+            "ip netns del c1; while [ $(ip -o link show master cni0 | wc -l) != 1 ]; do sleep 0.05; done")
+        }
+        try host.succeeded(host.call(.del, host.after(result, changed)))
+        // That of another container stays.
+        #expect(try shell("ip -o link show type bridge").contains("cni0"))
+        try host.succeeded(
+          host.call(
+            .del, host.after(second, changed), container: "c2", namespace: isGone ? "" : "/run/netns/c2"))
+        try shell("ip netns del c2; ip netns del c1 || true")
+        try host.expectUnchanged(since: before)
+      }
+    }
+  }
+
   @Test("DEL of an attachment that never was succeeds")
   func deleteOfNothing() throws {
     try TestHost.run { host in

@@ -104,6 +104,13 @@ struct Bridge: InterfacePlugin {
     }
     if configuration.checksSourceMAC { steps.attempt { try SpoofCheck.remove(call.owner) } }
     steps.attempt { try BridgeLink(configuration, network: call.network).removeIfUnused() }
+    // ADD may have been told of another one than DEL is.
+    if let made = previous?.interfaces.first, (made.sandbox ?? "").isEmpty, made.name != configuration.bridge
+    {
+      var earlier = configuration
+      earlier.bridge = made.name
+      steps.attempt { try BridgeLink(earlier, network: call.network).removeIfUnused() }
+    }
     try steps.finish()
   }
 

@@ -111,11 +111,11 @@ struct BridgeLink {
   var lockAttempts = 50
 
   /// The bridge and the gateways on it, by index, if it is ours and no container but the one behind `port` is on it. Of
-  /// a bridge that is not ours, the VLAN's gateway, if that is.
+  /// a bridge that is not ours, the VLAN's gateway, if that is. The bridge is the one that `port` is on, which the
+  /// configuration may call something else by now; without `port`, the one that it names.
   func unused(without port: Link?) throws -> [Int32] {
     var host = try RouteSocket()
-    guard let bridge = try host.find(.name(configuration.bridge)) else { return [] }
-    if let port, port.master != bridge.index { return [] }
+    guard let bridge = try bridge(of: port, in: &host) else { return [] }
     if !Self.isOurs(bridge), !owner.isUnfinished(bridge) {
       return try unusedGateway(on: bridge, without: port, in: &host)
     }
@@ -123,6 +123,14 @@ struct BridgeLink {
       let ports = try allPorts(of: bridge, in: &host, unless: { $0.index != port?.index && !Self.isOurs($0) })
     else { return [] }
     return ports.filter(Self.isOurs).map(\.index) + [bridge.index]
+  }
+
+  private func bridge(of port: Link?, in host: inout RouteSocket) throws -> Link? {
+    guard let port else { return try host.find(.name(configuration.bridge)) }
+    guard let master = port.master, let bridge = try host.find(.index(master)), bridge.kind == "bridge" else {
+      return nil
+    }
+    return bridge
   }
 
   /// A gateway of ours on somebody else's bridge, on which no container of ours is, of whatever network.
