@@ -12,7 +12,8 @@ public protocol Plugin: Sendable {
   static var type: String { get }
   /// What it does, in one line, for whoever calls it by hand.
   static var summary: String { get }
-  /// The versions of the specification it answers to; all of them unless said otherwise.
+  /// The versions of the specification it answers to; all of them unless said otherwise. DEL is not bound to them: it gives
+  /// no result, and a configuration whose version has changed must not keep anything from being removed.
   static var supportedVersions: [SpecVersion] { get }
 
   /// Whether it moves its thread to another namespace on the way, as interface plugins do: linked into its caller, it
@@ -89,7 +90,9 @@ extension Plugin {
       if request.command == .version {
         return succeeded(VersionInfo(supported: supportedVersions.map(\.rawValue)).encode().serialized())
       }
-      let call = try PluginCall(request, environment: environment, supportedVersions: supportedVersions)
+      // What an ADD of another version has made is to be removed all the same.
+      let versions = request.command == .del ? SpecVersion.allCases : supportedVersions
+      let call = try PluginCall(request, environment: environment, supportedVersions: versions)
       version = call.configuration.version
       let plugin = try Self(call)
       switch request.command {
