@@ -1,6 +1,7 @@
 import CNI
 import CNIExecution
 import CNIRuntime
+import Glibc
 import Testing
 
 /// CHECK, GC, STATUS, VERSION and validation.
@@ -90,6 +91,33 @@ import Testing
       fixture.calls.texts() == ["third DEL", "second DEL", "first DEL", "first GC", "second GC", "third GC"])
     #expect(error.failures.map { "\($0.plugin) \($0.command)" } == ["second del", "first gc", "third gc"])
     #expect(runtime.cachedAttachments().count == 1)
+  }
+
+  @Test func garbageIsNotCollectedWhereNothingIsKnown() throws {
+    let runtime = fixture.runtime()
+    let list = try fixture.three()
+    // Instead of a directory.
+    fixture.write("", "cache/results")
+    let blind = runtimeError { () throws(RuntimeError) in
+      try runtime.collectGarbage(list, validAttachments: [])
+    }
+    #expect(blind?.kind == .cache && blind?.description.contains(runtime.cache.resultsDirectory) == true)
+    #expect(fixture.calls.texts().isEmpty)
+    unlink(runtime.cache.resultsDirectory)
+
+    _ = try runtime.add(list, c1)
+    _ = fixture.calls.take()
+    // Its first bytes cannot be read, whoever asks. One of another network's is nobody's concern here.
+    for name in ["podnet-c2-eth0", "other-c2-eth0"] {
+      #expect(symlink("/proc/self/mem", "\(runtime.cache.resultsDirectory)/\(name)") == 0)
+    }
+    let error = runtimeError { () throws(RuntimeError) in
+      try runtime.collectGarbage(list, validAttachments: [])
+    }
+    #expect(error?.kind == .cache && error?.description.contains("podnet-c2-eth0") == true)
+    #expect(error?.description.contains("other-c2-eth0") == false)
+    #expect(fixture.calls.texts().count == 6)
+    #expect(runtime.cachedAttachments().isEmpty)
   }
 
   @Test func garbageCollectionKnowsItsLimits() throws {

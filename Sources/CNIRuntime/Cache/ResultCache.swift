@@ -9,6 +9,8 @@ public struct CacheProblem: Sendable, Hashable, CustomStringConvertible {
   public var file: String
   /// What is wrong with it.
   public var reason: String
+  /// Whether the file may be in order, and only could not be read: no memory, no permission, a failing disk.
+  public var isUnread = false
 
   /// `/var/lib/cni/results/podnet-c1-eth0: it is empty (…)`
   public var description: String { "\(file): \(reason)" }
@@ -70,7 +72,9 @@ public struct ResultCache: Sendable, Hashable {
       guard let present = try StateFile.readIfPresent(file, limit: 16 << 20) else { return .absent }
       bytes = present
     } catch {
-      return .unusable(CacheProblem(file: file, reason: "\(error)"))
+      let isSomethingElse = [.isDirectory, .tooManySymbolicLinkLevels, .invalidArgument, .fileTooLarge]
+        .contains(error.errno)
+      return .unusable(CacheProblem(file: file, reason: "\(error)", isUnread: !isSomethingElse))
     }
     func unusable(_ reason: String) -> Content { .unusable(CacheProblem(file: file, reason: reason)) }
     if bytes.allSatisfy({ $0 == 0 }) {

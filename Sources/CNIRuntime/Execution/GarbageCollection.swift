@@ -1,10 +1,13 @@
 import CNI
 import CNIExecution
+import LinuxNetworking
 
 extension CNIRuntime {
   /// Removes what belongs to no valid attachment of a network: first DEL for each one that the cache remembers and the
   /// list does not have, then GC of every plugin, if the version knows it. Goes through everything whatever fails, and throws
-  /// one error with all failures at the end. Does nothing for a list with `disableGC`.
+  /// one error with all failures at the end; an entry of the network's that may be in order, and cannot be read, is one. Where
+  /// the cache cannot even be listed, it does nothing: what plugins remember may be what a later DEL needs. Does nothing for a
+  /// list with `disableGC`.
   ///
   /// No ADD or DEL of the network may be under way meanwhile.
   /// - Parameter olderVersions: Whether GC is also for a list of a version before 1.1.0: in that version then, and of those
@@ -19,9 +22,19 @@ extension CNIRuntime {
     try validate(list, nil, operation)
     if list.disableGC { return [] }
     let valid = Set(validAttachments)
-    var (entries, problems) = cache.entries()
+    let entries: [CacheEntry]
+    var problems: [CacheProblem]
+    do throws(FileError) {
+      let listing = try cache.list()
+      (entries, problems) = (listing.entries, listing.problems)
+    } catch {
+      var failure = RuntimeError([], operation: operation, list: list, reason: "\(error)")
+      failure.kind = .cache
+      throw failure
+    }
     var failures: [PluginFailure] = []
-    var reasons: [String] = []
+    let prefix = "\(cache.resultsDirectory)/\(list.name)-"
+    var reasons = problems.filter { $0.isUnread && $0.file.hasPrefix(prefix) }.map(\.description)
     for entry in entries where entry.network == list.name && !valid.contains(entry.attachment) {
       do throws(RuntimeError) {
         problems += try deleteStale(entry, list, limits)
