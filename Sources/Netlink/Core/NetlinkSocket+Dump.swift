@@ -47,9 +47,16 @@ extension NetlinkSocket {
       $0.append(bytes: request.body)
     }
     try send(builder.bytes, { request.operation })
-    guard case .datagram(let count) = try receive(wait: true, { request.operation }) else {
+    let count: Int
+    switch try receive(wait: true, { request.operation }) {
+    case .datagram(let received): count = received
+    case .nothing:
       throw NetlinkError(
         errno: Errno(rawValue: ETIMEDOUT), message: "the kernel did not answer",
+        operation: request.operation.description)
+    case .overrun, .truncated:
+      throw NetlinkError(
+        errno: Errno(rawValue: ENOBUFS), message: "the kernel's answer did not fit the receive buffer",
         operation: request.operation.description)
     }
     let bytes = Array(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
