@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import ReferencePlugins
 
@@ -8,14 +9,12 @@ enum Main {
   static let version = "0.1.0"
 
   static func main() {
-    // Not CommandLine.arguments: a plugin has no use for the array of all of them.
-    let name = if let path = CommandLine.unsafeArgv[0] { baseName(path) } else { "cni" }
-    if let status = ReferencePlugins.run(
-      named: name, arguments: Array(CommandLine.arguments.dropFirst()), version: version)
-    {
-      exit(status)
-    }
-    let arguments = Array(CommandLine.arguments.dropFirst())
+    // Not CommandLine: on Linux it looks for them in its own memory, whose map it reads, and has none if it cannot.
+    var count: CInt = 0
+    let values = clinux_arguments(&count)
+    let name = if count > 0, let path = values?[0] { baseName(path) } else { "cni" }
+    let arguments = (0..<Int(count)).dropFirst().compactMap { values?[$0].map { String(cString: $0) } }
+    if let status = ReferencePlugins.run(named: name, arguments: arguments, version: version) { exit(status) }
     // For `make install`: the names to link this file under.
     switch arguments {
     case ["--list-names"]: list(ReferencePlugins.names)

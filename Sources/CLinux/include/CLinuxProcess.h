@@ -10,5 +10,7 @@ int clinux_pipe_cloexec(int descriptors[2]);
 int clinux_memfd_create(const char *name);
 /// `posix_spawn_file_actions_addclosefrom_np(3)`: the child closes `from` and everything above.
 int clinux_spawn_closefrom(posix_spawn_file_actions_t *actions, int from);
+/// What `main` was called with, as the C runtime tells it before: finding it out later takes system calls, which may fail.
+char *const *clinux_arguments(int *count);
 
 #endif
