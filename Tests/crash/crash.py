@@ -238,7 +238,8 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="")
     parser.add_argument("--calls", default="", help="only calls with numbers from 10-20, or only 10")
-    parser.add_argument("--jobs", type=int, default=2 * (os.cpu_count() or 1))
+    # Most of the time they wait for the kernel.
+    parser.add_argument("--jobs", type=int, default=6 * (os.cpu_count() or 1))
     parser.add_argument("--log", type=argparse.FileType("w"), help="a file that tells of every failure, not only the first")
     parser.add_argument("--everything", action="store_true")
     options = parser.parse_args()

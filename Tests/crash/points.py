@@ -168,7 +168,9 @@ def attempted(point):
         outcome.ending = "killed"
     elif answer.died:
         outcome.ending = "died"
-        if not (point.call.is_start or point.call.name in MEMORY):
+        # Who cannot come back from another namespace must not go on, and says so.
+        told = point.call.name == "setns" and names_error(answer.error, point.fault)
+        if not (point.call.is_start or point.call.name in MEMORY or told):
             problem(f"it died, of an error that it could have told of: {answer.error[:300]!r}")
     else:
         outcome.ending = "error" if answer.failed else "success"
@@ -199,12 +201,13 @@ def judge(point, world, answer, expected, problem):
             for line in world.left():
                 problem(f"after the failed ADD: {line}")
     elif point.command in ("del", "gc"):
-        left = world.left()
-        if left and point.fault in LASTING and said_what_it_keeps(left, answer.error):
+        # That index is known to be wrong by its time, and made anew by whoever comes next; `recover` looks at it.
+        left = [line for line in world.left() if "/.owners/" not in line]
+        if left and said_what_it_keeps(left, answer.error, point.fault in LASTING):
             # Nobody waits for what may never be allowed: GC does it, once it is.
             collected = world.call("gc")
             if collected.failed:
-                problem(f"GC after the DEL that was not allowed everything: {collected.error}")
+                problem(f"GC after the {point.command.upper()} that could not do everything: {collected.error}")
             left = world.left()
         for line in left:
             problem(f"after the {point.command.upper()} that succeeded: {line}")
@@ -219,14 +222,17 @@ def judge(point, world, answer, expected, problem):
             problem(f"CHECK after the ADD that succeeded: {checked.error}")
 
 
-def said_what_it_keeps(left, message):
-    """Is all that is left a kernel setting of the container's, and the file that says what it was before? And has whoever
-    deletes been told of both?"""
-    settings = [line for line in left if line.startswith("container's settings: ")]
-    files = [line for line in left if line.startswith("files: left: ") and "/tuning/" in line]
+def said_what_it_keeps(left, message, may_last):
+    """Is all that is left the entry of the cache, which stops nobody, or a kernel setting of the container's and the file that
+    says what it was before? And has whoever deletes been told so?"""
+    rest = [line for line in left if f"cannot remove {line.removeprefix('files: left: ')}" not in message]
+    if not rest:
+        return True
+    settings = [line for line in rest if line.startswith("container's settings: ")]
+    files = [line for line in rest if line.startswith("files: left: ") and "/tuning/" in line]
     named = "core/somaxconn stays 500, and was" in message or "nothing is restored: cannot read" in message
     named = named and "GC, or another DEL, tries again" in message
-    return bool(named and settings and len(files) == 1 and len(left) == len(settings) + len(files))
+    return bool(may_last and named and settings and len(files) == 1 and len(rest) == len(settings) + len(files))
 
 
 def recover(point, world, problem):
@@ -246,17 +252,19 @@ def recover(point, world, problem):
     if world.container_before is None:
         world.container_goes()
     world.container_comes()
-    try_again(world, problem)
+    try_again(point, world, problem)
 
 
-def try_again(world, problem):
-    """The host is as good as new: the next container comes and goes."""
-    for command in ("add", "check", "del"):
+def try_again(point, world, problem):
+    """The host is as good as new: the next container comes; and goes, where that is looked at, as it takes as long as the rest."""
+    goes = point.call.number % 4 == 0
+    for command in ("add", "check", "del") if goes else ("add", "check"):
         answer = world.call(command)
         if answer.failed:
             problem(f"the next {command.upper()}: {answer.error}")
-    for line in world.left():
-        problem(f"after the next container: {line}")
+    if goes:
+        for line in world.left():
+            problem(f"after the next container: {line}")
 
 
 def points(processes, command, neighbour, calls, everything=False):
