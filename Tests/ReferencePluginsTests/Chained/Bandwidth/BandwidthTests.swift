@@ -53,7 +53,7 @@ struct BandwidthTests {
       // 125,000 bytes, but for what whole ticks cannot say.
       #expect(
         try shell("tc qdisc show dev \(end)").contains(
-          "qdisc tbf 1: root refcnt 3 rate 8Mbit burst 125000b lat 25ms"))
+          "qdisc tbf 1: root refcnt 2 rate 8Mbit burst 125000b lat 25ms"))
       #expect(
         try shell("tc qdisc show dev \(device)").contains(
           "qdisc tbf 1: root refcnt 2 rate 16Mbit burst 124998b lat 25ms"))
