@@ -45,7 +45,8 @@ def host():
         "ip route": [re.sub(r"( linkdown| pref medium)", "", line) for family in ("-4", "-6")
                      for line in sorted(output("ip", family, "route", "show", "table", "all").splitlines())],
         "ip rule": [line for family in ("-4", "-6") for line in output("ip", family, "rule").splitlines()],
-        "ip netns": output("ip", "netns").split("\n"),
+        # Without the numbers that the kernel gives them when somebody asks.
+        "ip netns": sorted(line.split()[0] for line in output("ip", "netns").splitlines()),
         "nft list ruleset": output("nft", "list", "ruleset"),
         **rules,
         "tc qdisc": output("tc", "qdisc", "show"),

@@ -184,6 +184,9 @@ def main():
     for number in range(count):
         subprocess.run(["ip", "netns", "add", f"c{number}"], check=True)
 
+    # As the first network with a gateway will have it, to which the kernel adds addresses of its own.
+    for setting in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
+        Path("/proc/sys/net", setting).write_text("1")
     links_settle()
     before = host()
     in_parallel("add", count)
