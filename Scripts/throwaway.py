@@ -47,7 +47,8 @@ class Tally:
             self.passed += 1
         else:
             self.failed += 1
-            print(f"FAILED: {what}: {found}")
+            print(f"FAILED: {what}: {found}", flush=True)
+        return condition
 
     def close(self):
         """Prints the sum, by which `make test` counts; gives the exit status."""

@@ -8,12 +8,13 @@ import signal
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 
 from containerd import leases, write_networks
 from image import ANSWER
-from node import HOST, OUTSIDE, Failure, chains_held, command_line, ip, run
+from killing import AT_THE_END, MOMENTS, kill_at
+from node import HOST, OUTSIDE, Failure, command_line, ip, run
 from podman import configure
 from traffic import (
     OUTSIDE_PORTS,
@@ -28,7 +29,6 @@ from traffic import (
 )
 
 NETWORKS = ("one", "two")
-MOMENTS = (0.2, 0.35, 0.5, 0.65, 0.8, 0.95)
 
 
 def buildah(*arguments, **keywords):
@@ -133,16 +133,8 @@ def killed(report):
         running.kill()
         running.wait()
         clean_up("with the step under way")
-        for moment in (*MOMENTS, "the end of the chain"):
-            with chains_held() if moment not in MOMENTS else nullcontext() as held:
-                process_ = subprocess.Popen(working.command(NETWORKS, "/bin/answer", "b1"), stdout=subprocess.DEVNULL,
-                                            stderr=subprocess.DEVNULL)  # fmt: skip
-                if held:
-                    report.expect("a chain comes to its end", held())
-                else:
-                    time.sleep(moment * duration)
-                process_.kill()
-                process_.wait()
+        for moment in (*MOMENTS, AT_THE_END):
+            kill_at(report, moment, duration, working.command(NETWORKS, "/bin/answer", "b1"))
             clean_up(f"at {moment}")
         expect_answers(report, [*direct(kept), *world(kept)])
         os.kill(pid, signal.SIGTERM)

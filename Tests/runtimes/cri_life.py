@@ -8,19 +8,17 @@ import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from pathlib import Path
 
 import grpc
 from containerd import leases, write_networks
+from killing import AT_THE_END, MOMENTS, awaiting
 from kubelet import Kubelet
-from node import HOST, ask, chains_held, ip, remains, run, wait_until
+from node import HOST, ask, ip, remains, run, wait_until
 from traffic import Server, collect, direct, every_address, expect_answers, outside_server, published, unpublished, world
 
 NETWORKS = ("one", "two")
 PORTS = (("tcp", 8081, 80), ("udp", 8053, 53))
-MOMENTS = (0.2, 0.35, 0.5, 0.65, 0.8, 0.95)
-AT_THE_END = "the end of the chain"
 
 
 class Life:
@@ -193,16 +191,14 @@ class Life:
 
                 thread = threading.Thread(target=work, daemon=True)
                 started = time.monotonic()
-                with chains_held() if moment == AT_THE_END else nullcontext() as held:
+                if moment is None:
                     thread.start()
-                    if moment is None:
-                        thread.join()
-                        duration = time.monotonic() - started
-                    elif held:
-                        report.expect("a chain comes to its end", held())
-                    else:
-                        time.sleep(moment * duration)
-                    if moment is not None:
+                    thread.join()
+                    duration = time.monotonic() - started
+                else:
+                    with awaiting(report, moment, duration) as wait:
+                        thread.start()
+                        wait()
                         kubelet.restart(kill=True)
                         thread.join(5)
                 for item in kubelet.client.ListPodSandbox().items:

@@ -8,12 +8,12 @@ waited for (`--detach`) is left to the administrator.
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from pathlib import Path
 
 from containerd import Containerd, leases, write_networks
 from image import ANSWER
-from node import LOCAL, Failure, ask, chains_held, command_line, run, wait_until
+from killing import AT_THE_END, kill_at
+from node import LOCAL, Failure, ask, command_line, run, wait_until
 from traffic import Server, addresses, collect, direct, every_address, expect_answers, outside_server, world
 
 MOMENTS = (0.3, 0.5, 0.7, 0.9)
@@ -118,18 +118,10 @@ def killed(report):
     process.kill()
     process.wait()
     clean_up("x1", "with the container running")
-    for number, moment in enumerate((*MOMENTS, "the end of the chain"), 2):
+    for number, moment in enumerate((*MOMENTS, AT_THE_END), 2):
         # What a ctr that was killed has begun of a container is in the way of the next one of that name.
         name = f"x{number}"
-        with chains_held() if moment not in MOMENTS else nullcontext() as held:
-            process = subprocess.Popen(["ctr", "run", "--cni", "--rm", ANSWER, name, "/bin/answer", name],
-                                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
-            if held:
-                report.expect("a chain comes to its end", held())
-            else:
-                time.sleep(moment * duration)
-            process.kill()
-            process.wait()
+        kill_at(report, moment, duration, ["ctr", "run", "--cni", "--rm", ANSWER, name, "/bin/answer", name])
         clean_up(name, f"at {moment}")
     expect_answers(report, [*direct(kept), *world(kept)])
     end(kept_process, "kept")

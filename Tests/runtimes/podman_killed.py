@@ -3,19 +3,15 @@
 import json
 import os
 import signal
-import subprocess
 import time
-from contextlib import nullcontext
 from pathlib import Path
 
 from image import ANSWER
-from node import chains_held, command_line, ip
+from killing import AT_THE_END, MOMENTS, kill_at
+from node import command_line, ip
 from podman import PORTS, Networks, begin, inspect, leases, podman, publish
 from traffic import collect, direct, every_address, expect_answers, published, unpublished, world
 
-# Parts of the time that a command takes.
-MOMENTS = (0.2, 0.35, 0.5, 0.65, 0.8, 0.95)
-AT_THE_END = "the end of the chain"
 
 def monitor_killed(report):
     """conmon is who cleans up when a container ends."""
@@ -62,19 +58,12 @@ def killed_midway(report):
             for moment in (None, *MOMENTS, *([AT_THE_END] if command == "run" else [])):
                 if command == "rm":
                     begin("c1", networks=("one", "two"), ports=PORTS)
-                started = time.monotonic()
-                with chains_held() if moment == AT_THE_END else nullcontext() as held:
-                    process = subprocess.Popen(["podman", *words[command]], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-                    if held:
-                        report.expect("a chain comes to its end", held())
-                    elif moment is not None:
-                        time.sleep(moment * duration)
-                    if moment is None:
-                        process.wait()
-                        duration = time.monotonic() - started
-                    else:
-                        process.kill()
-                        process.wait()
+                if moment is None:
+                    started = time.monotonic()
+                    podman(*words[command], check=False)
+                    duration = time.monotonic() - started
+                else:
+                    kill_at(report, moment, duration, ["podman", *words[command]])
                 podman("rm", "--force", "--time", "0", "c1", check=False)
                 end_orphans(inspect("kept")["Id"])
                 # The network namespaces that podman has forgotten are its own to leave behind, the rest is CNI's.

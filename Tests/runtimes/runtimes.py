@@ -22,29 +22,27 @@ import traceback
 from pathlib import Path
 
 sys.dont_write_bytecode = True
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "Scripts"))
+
+from throwaway import Tally  # noqa: E402
 HERE = Path(__file__).resolve().parent
 TOOLS = HERE.parents[1] / ".build/runtimes"
 RUNTIMES = {"podman": "podman_life", "buildah": "buildah_life", "ctr": "ctr_life", "cri": "cri_life"}
 LIMIT = 1200
 
 
-class Report:
+class Report(Tally):
     """What the expectations of one runtime's scenarios came to. A scenario that cannot go on has failed."""
 
     def __init__(self, runtime, chosen):
+        super().__init__()
         self.runtime = runtime
         self.chosen = chosen
         self.rows = []
         self.title = ""
-        self.passed = self.failed = 0
 
     def expect(self, what, condition, found=""):
-        if condition:
-            self.passed += 1
-        else:
-            self.failed += 1
-            print(f"FAILED: {self.runtime}: {self.title}: {what}: {found}", flush=True)
-        return condition
+        return super().expect(f"{self.runtime}: {self.title}: {what}", condition, found)
 
     def same(self, what, found, wanted):
         return self.expect(what, found == wanted, f"{found!r} instead of {wanted!r}")
