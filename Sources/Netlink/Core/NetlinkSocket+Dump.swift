@@ -50,14 +50,8 @@ extension NetlinkSocket {
     let count: Int
     switch try receive(wait: true, { request.operation }) {
     case .datagram(let received): count = received
-    case .nothing:
-      throw NetlinkError(
-        errno: Errno(rawValue: ETIMEDOUT), message: "the kernel did not answer",
-        operation: request.operation.description)
-    case .overrun, .truncated:
-      throw NetlinkError(
-        errno: Errno(rawValue: ENOBUFS), message: "the kernel's answer did not fit the receive buffer",
-        operation: request.operation.description)
+    case .nothing: throw Self.unanswered(request, lost: false)
+    case .overrun, .truncated: throw Self.unanswered(request, lost: true)
     }
     let bytes = Array(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
     let messages = (try? ReceivedMessage.parse(bytes)) ?? []
@@ -83,9 +77,7 @@ extension NetlinkSocket {
       switch try receive(wait: isSound, { request.operation }) {
       case .nothing:
         guard isSound else { return nil }
-        throw NetlinkError(
-          errno: Errno(rawValue: ETIMEDOUT), message: "the kernel did not answer",
-          operation: request.operation.description)
+        throw Self.unanswered(request, lost: false)
       case .overrun:
         growReceiveCapacity()
         isSound = false

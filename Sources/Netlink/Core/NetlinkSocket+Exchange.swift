@@ -171,11 +171,22 @@ extension NetlinkSocket {
   ) {
     // A datagram that was refused as a whole has said so; its members are not lost.
     guard result.failures.isEmpty else { return }
+    let (errno, message) = silence(lost: lost)
     for (index, completion) in pending.enumerated() where completion != .silence {
-      result.failures.append(
-        NetlinkFailure(
-          sequence: first &+ UInt32(index), errno: Errno(rawValue: lost ? ENOBUFS : ETIMEDOUT),
-          message: lost ? "the kernel's answer did not fit the receive buffer" : "the kernel did not answer"))
+      result.failures.append(NetlinkFailure(sequence: first &+ UInt32(index), errno: errno, message: message))
     }
+  }
+
+  /// What is said of an answer that is not there: it was too large, or never came.
+  static func silence(lost: Bool) -> (errno: Errno, message: String) {
+    lost
+      ? (Errno(rawValue: ENOBUFS), "the kernel's answer did not fit the receive buffer")
+      : (Errno(rawValue: ETIMEDOUT), "the kernel did not answer")
+  }
+
+  /// The error of a request without an answer.
+  static func unanswered(_ request: NetlinkRequest, lost: Bool) -> NetlinkError {
+    let (errno, message) = silence(lost: lost)
+    return NetlinkError(errno: errno, message: message, operation: request.operation.description)
   }
 }

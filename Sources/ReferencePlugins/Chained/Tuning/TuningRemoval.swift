@@ -145,9 +145,8 @@ extension Tuning {
         .allSatisfy { $0.isOf(interface: record.owner?.attachment?.interfaceName ?? "") }
     } catch NamespaceError.gone, NamespaceError.notANamespace {
       return true
-    } catch NamespaceError.failed(let path, let operation, let errno) where errno.passes {
-      throw NamespaceError.failed(path: path, operation: operation, errno)
     } catch let error as NamespaceError {
+      if case .failed(_, _, let errno) = error, errno.passes { throw error }
       call.log("\(error)")
       return false
     }
