@@ -46,6 +46,11 @@ public struct IPv6Address: Hashable, Sendable {
   /// `ff02::1`, all nodes on the link.
   public static let allNodes = IPv6Address(0xff02, 0, 0, 0, 0, 0, 0, 1)
 
+  /// The multicast group in which neighbours ask who has this address (RFC 4291, section 2.7.1).
+  public var solicitedNodeGroup: IPv6Address {
+    IPv6Address(rawValue: IPv6Address(0xff02, 0, 0, 0, 0, 1, 0xff00, 0).rawValue | rawValue & 0xff_ffff)
+  }
+
   /// The network mask of a prefix length from 0 to 128: 64 is `ffff:ffff:ffff:ffff::`.
   public static func mask(length: Int) -> IPv6Address {
     IPv6Address(rawValue: length == 0 ? 0 : .max << (128 - UInt128(length)))

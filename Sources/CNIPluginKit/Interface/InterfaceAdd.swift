@@ -42,6 +42,11 @@ extension InterfacePlugin {
       }
     }
     try connect(link, result: &result, in: attachment)
+    if settings.hasKernelInterface, !settings.leavesInterfaceDown {
+      try attachment.inContainer { socket in
+        try NeighbourDiscovery.wait(for: result.ips.map(\.address.address), on: link.index, in: &socket)
+      }
+    }
     if !result.ips.isEmpty { announce(result, link, in: attachment) }
     if !settings.dns.isEmpty { result.dns = settings.dns }
     return result

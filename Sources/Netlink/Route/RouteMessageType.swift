@@ -26,6 +26,8 @@ enum RouteMessageType {
   static let deleteFilter: UInt16 = 45
   static let getFilter: UInt16 = 46
   static let newAction: UInt16 = 48
+  static let newMulticast: UInt16 = 56
+  static let getMulticast: UInt16 = 58
   static let newNamespaceID: UInt16 = 88
   static let getNamespaceID: UInt16 = 90
   static let newLinkProperty: UInt16 = 108

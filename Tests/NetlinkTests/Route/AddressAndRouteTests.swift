@@ -22,6 +22,16 @@ import Testing
     }
   }
 
+  @Test func groupsOfOneInterface() throws {
+    try withPair { socket in
+      let group = IPv6Address(0xff02, 0, 0, 0, 0, 1, 0xff00, 1)
+      for _ in 0..<500 where try !socket.multicastGroups(index: 11).contains(group) { usleep(10_000) }
+      #expect(try socket.multicastGroups(index: 11).contains(group))
+      #expect(try socket.multicastGroups(index: 12).contains(.allNodes))
+      #expect(try !socket.multicastGroups(index: 12).contains(group))
+    }
+  }
+
   @Test func addressesAreAddedReadAndDeleted() throws {
     try withPair { socket in
       var address = InterfaceAddress(

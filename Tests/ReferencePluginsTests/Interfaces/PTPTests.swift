@@ -45,6 +45,9 @@ struct PTPTests {
       let before = try host.snapshot()
       let configuration = host.ptp(version: version.rawValue)
       let result = try host.add(configuration)
+      // Who asks for an address is answered from now on.
+      #expect(try shell("ip -6 maddr show").contains(" ff02::1:ff00:1"))
+      #expect(try shell("ip netns exec c1 ip -6 maddr show dev eth0").contains(" ff02::1:ff00:2"))
       #expect(result["cniVersion"]?.string == version.rawValue)
       let decoded = try AddResult.decode(result, version: version)
       #expect(decoded.ips.map(\.address.description) == ["10.22.0.2/16", "fd00:22::2/64"])

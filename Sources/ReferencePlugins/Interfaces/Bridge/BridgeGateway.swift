@@ -75,6 +75,7 @@ struct BridgeGateway {
     attachment.undo.register("the bridge's address") { [unowned attachment] in
       try removeIfUnused(address, index: index, in: attachment)
     }
+    try NeighbourDiscovery.wait(for: [prefix.address], on: index, in: &attachment.host)
   }
 
   /// Takes back an address that this ADD gave to the bridge, unless another attachment uses the bridge by now.

@@ -70,6 +70,8 @@ struct PTP: InterfacePlugin {
     try Router.enableForwarding(for: result.ips)
     try PTPHostEnd(link.hostLinks[0], PTPAddressing(result.ips)).configure(in: &attachment.host)
     if let masquerade { try Masquerade.install(masquerade, for: result, in: attachment) }
+    try NeighbourDiscovery.wait(
+      for: result.ips.compactMap(\.gateway), on: link.hostLinks[0].index, in: &attachment.host)
   }
 
   // MARK: CHECK
