@@ -18,7 +18,9 @@ public enum NeighbourDiscovery {
   public static func wait(
     for addresses: some Sequence<IPAddress>, on index: Int32, in socket: inout RouteSocket
   ) throws(NetlinkError) {
-    let groups = addresses.compactMap { if case .v6(let address) = $0 { address.solicitedNodeGroup } else { nil } }
+    let groups = addresses.compactMap { address -> IPv6Address? in
+      if case .v6(let address) = address { address.solicitedNodeGroup } else { nil }
+    }
     if groups.isEmpty { return }
     var waited: UInt32 = 0
     var pause: UInt32 = 1
