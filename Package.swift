@@ -52,7 +52,8 @@ let package = Package(
         "CNI", "CNIExecution", "LinuxNetworking", "Netlink", "NetworkAddresses", "CLinux", system,
       ], swiftSettings: strict),
     .target(
-      name: "CNIRuntime", dependencies: ["CNI", "CNIExecution", "LinuxNetworking", "CLinux", system],
+      name: "CNIRuntime",
+      dependencies: ["CNI", "CNIExecution", "LinuxNetworking", "Netlink", "CLinux", system],
       swiftSettings: strict),
     // Shared by the libraries for container managers, and nobody's product.
     .target(

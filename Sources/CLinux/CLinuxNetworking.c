@@ -33,6 +33,9 @@ int clinux_open_nameless(int directory, const char *path, unsigned mode) {
 }
 
 int clinux_give_name(int fd, int directory, const char *path) {
+  // By the descriptor itself where that is allowed (CAP_DAC_READ_SEARCH): the kernel need not make a file of proc(5) first.
+  if (linkat(fd, "", directory, path, AT_EMPTY_PATH) == 0) return 0;
+  if (errno != ENOENT) return -1;
   char file[32];
   snprintf(file, sizeof file, "/proc/self/fd/%d", fd);
   return linkat(AT_FDCWD, file, directory, path, AT_SYMLINK_FOLLOW);
@@ -46,27 +49,32 @@ int clinux_effective_capabilities(uint64_t *set) {
   return 0;
 }
 
-static _Thread_local bool closing_is_postponed;
+// Descriptors that the calling thread closes at the end of what it does, together.
+enum { MOST_POSTPONED = 16 };
+static _Thread_local struct {
+  bool is_on, catches_up;
+  int count;
+  int descriptors[MOST_POSTPONED];
+} postponed;
 
-bool clinux_postpone_closing(bool postponed) {
-  bool before = closing_is_postponed;
-  closing_is_postponed = postponed;
-  return before;
-}
-
-void clinux_close_without_waiting(int fd) {
+// Leaves the descriptors in a queue of unix(7) that nobody has any more but for that very queue. With `collected` the last
+// close here is one of such a socket, which starts the collection.
+static void queue_and_close(const int *descriptors, int count, bool collected) {
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, ends) == 0) {
     char byte = 0;
     struct iovec data = {.iov_base = &byte, .iov_len = 1};
     union {
       struct cmsghdr header;
-      char bytes[CMSG_SPACE(3 * sizeof(int))];
+      char bytes[CMSG_SPACE((MOST_POSTPONED + 2) * sizeof(int))];
     } control = {0};
     // The receiver goes into its own queue: nobody else has it then. So does the sender, whose close would start the
     // collection otherwise.
-    int queued[3] = {fd, ends[1], ends[0]};
-    size_t size = (closing_is_postponed ? 3 : 2) * sizeof(int);
+    int queued[MOST_POSTPONED + 2];
+    memcpy(queued, descriptors, (size_t)count * sizeof(int));
+    queued[count] = ends[1];
+    queued[count + 1] = ends[0];
+    size_t size = (size_t)(count + (collected ? 1 : 2)) * sizeof(int);
     control.header.cmsg_len = CMSG_LEN(size);
     control.header.cmsg_level = SOL_SOCKET;
     control.header.cmsg_type = SCM_RIGHTS;
@@ -75,15 +83,48 @@ void clinux_close_without_waiting(int fd) {
         .msg_iov = &data, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = CMSG_SPACE(size)};
     // What cannot be queued is closed below, and that is all.
     (void)!sendmsg(ends[0], &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-    close(fd);
+    for (int index = 0; index < count; index++) close(descriptors[index]);
     close(ends[1]);
     close(ends[0]);
     return;
   }
-  close(fd);
+  for (int index = 0; index < count; index++) close(descriptors[index]);
+}
+
+bool clinux_postpone_closing(bool is_on) {
+  bool before = postponed.is_on;
+  postponed.is_on = is_on;
+  if (before && !is_on) {
+    bool catches_up = postponed.catches_up;
+    int count = postponed.count;
+    postponed.catches_up = false;
+    postponed.count = 0;
+    if (count > 0) {
+      queue_and_close(postponed.descriptors, count, catches_up);
+    } else if (catches_up) {
+      clinux_catch_up_on_closing();
+    }
+  }
+  return before;
+}
+
+void clinux_close_without_waiting(int fd) {
+  if (!postponed.is_on) {
+    queue_and_close(&fd, 1, true);
+    return;
+  }
+  if (postponed.count == MOST_POSTPONED) {
+    postponed.count = 0;
+    queue_and_close(postponed.descriptors, MOST_POSTPONED, false);
+  }
+  postponed.descriptors[postponed.count++] = fd;
 }
 
 void clinux_catch_up_on_closing(void) {
+  if (postponed.is_on) {
+    postponed.catches_up = true;
+    return;
+  }
   // Any close of such a socket starts the collection, if there is something to collect.
   int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (fd >= 0) close(fd);

@@ -33,10 +33,11 @@ int clinux_effective_capabilities(uint64_t *set);
 /// collection of `unix(7)` finds it, which since Linux 6.10 has a thread of its own. Before, it runs in the call, which
 /// then waits as `close(2)` would. Whatever goes wrong, the descriptor is closed.
 void clinux_close_without_waiting(int fd);
-/// Whether what the calling thread closes so from now on is left in its queue until some socket of `unix(7)` is closed by
-/// anybody on this machine. Returns what held before.
+/// Whether what the calling thread closes so from now on stays open until this is said to be no longer so (or there are too
+/// many), and then is left in a queue until some socket of `unix(7)` is closed by anybody on this machine. Returns what held
+/// before.
 bool clinux_postpone_closing(bool postponed);
-/// Starts the collection of what has been left so.
+/// Starts the collection of what has been left so; where closing is postponed, when that ends.
 void clinux_catch_up_on_closing(void);
 
 /// The symbol of an error number (`"ENOENT"`), or NULL.

@@ -39,9 +39,9 @@ public enum Validation {
     _ name: String, variable: String, remedyWhenEmpty: String
   ) throws(CNIError) {
     if name.isEmpty { throw empty(variable, remedyWhenEmpty) }
-    let remedy = "an interface name has at most \(longestInterfaceName) bytes"
     guard name.utf8.count <= longestInterfaceName else {
-      throw invalid(variable, name, "is too long", remedy)
+      throw invalid(
+        variable, name, "is too long", "an interface name has at most \(longestInterfaceName) bytes")
     }
     guard name != ".", name != "..", name != "all", name != "default" else {
       throw invalid(variable, name, "is not a name that an interface can have")
@@ -55,7 +55,7 @@ public enum Validation {
       let isForbidden =
         switch scalar {
         case "/", ":", "%", "\u{7f}": true
-        default: scalar.value <= 0x20 || scalar.properties.isWhitespace
+        default: scalar.value <= 0x20 || (!scalar.isASCII && scalar.properties.isWhitespace)
         }
       if isForbidden {
         throw invalid(

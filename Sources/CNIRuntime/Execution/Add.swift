@@ -1,6 +1,7 @@
 import CNI
 import CNIExecution
 import LinuxNetworking
+import Netlink
 
 extension CNIRuntime {
   /// Attaches a container to a network: runs ADD of all plugins in order, each with the result of the one before, and
@@ -26,6 +27,16 @@ extension CNIRuntime {
 
   private func add(
     _ list: NetworkConfigurationList, _ parameters: AttachmentParameters, configuration: JSONValue,
+    _ limits: ExecutionLimits?
+  ) throws(RuntimeError) -> AddResult {
+    // What linked-in plugins leave to the kernel for later is handed over at once for all of them.
+    try NetfilterRelease.postponed { () throws(RuntimeError) in
+      try attach(list, parameters, configuration, limits)
+    }
+  }
+
+  private func attach(
+    _ list: NetworkConfigurationList, _ parameters: AttachmentParameters, _ configuration: JSONValue,
     _ limits: ExecutionLimits?
   ) throws(RuntimeError) -> AddResult {
     try validate(list, parameters, parameters.describe("attach", "to", list.name))

@@ -2,6 +2,7 @@ import CNI
 import CNIExecution
 import Glibc
 import LinuxNetworking
+import Netlink
 
 extension CNIRuntime {
   /// Detaches a container from a network: runs DEL of all plugins in reverse order, with the result of ADD if there is
@@ -14,6 +15,12 @@ extension CNIRuntime {
   @discardableResult
   public func delete(
     _ list: NetworkConfigurationList, _ parameters: AttachmentParameters, limits: ExecutionLimits? = nil
+  ) throws(RuntimeError) -> [CacheProblem] {
+    try NetfilterRelease.postponed { () throws(RuntimeError) in try detach(list, parameters, limits) }
+  }
+
+  private func detach(
+    _ list: NetworkConfigurationList, _ parameters: AttachmentParameters, _ limits: ExecutionLimits?
   ) throws(RuntimeError) -> [CacheProblem] {
     let operation = parameters.describe("detach", "from", list.name)
     try validate(list, parameters, operation)

@@ -7,14 +7,18 @@ import CLinux
 /// kernel's does that, so nobody waits who closes a socket; who wants the next transaction does. Plugins come one behind
 /// the other in a DEL, and each has something to delete.
 public enum NetfilterRelease {
-  /// Runs `body`, and leaves the sockets that go away meanwhile on this thread to the kernel for later: until
-  /// ``catchUp()``, or until anybody on the machine closes a socket of `unix(7)`.
-  public static func postponed<Result>(_ body: () throws -> Result) rethrows -> Result {
+  /// Runs `body`. The sockets that go away meanwhile on this thread stay open until its end (of the outermost, if one is
+  /// in another), and are then left to the kernel for later: until ``catchUp()``, or until anybody on the machine closes
+  /// a socket of `unix(7)`.
+  public static func postponed<Result, Failure: Error>(
+    _ body: () throws(Failure) -> Result
+  ) throws(Failure) -> Result {
     let before = clinux_postpone_closing(true)
     defer { _ = clinux_postpone_closing(before) }
     return try body()
   }
 
-  /// Has the kernel see to all that has been postponed, by whomever. Does not wait for it (before Linux 6.10 it does).
+  /// Has the kernel see to all that has been postponed, by whomever; within ``postponed(_:)``, at its end. Does not wait
+  /// for it (before Linux 6.10 it does).
   public static func catchUp() { clinux_catch_up_on_closing() }
 }

@@ -71,8 +71,11 @@ enum PortMapTable {
 
   /// The maps and chains of mappings under these conditions.
   static func layout(_ conditions: MappingConditions) -> OwnedTable.Layout {
-    layout(conditions, suffix: conditions.suffix)
+    let suffix = conditions.suffix
+    return suffix.isEmpty ? unconditional : layout(conditions, suffix: suffix)
   }
+
+  private static let unconditional = layout(MappingConditions.none, suffix: "")
 
   private static func layout(_ conditions: MappingConditions, suffix: String) -> OwnedTable.Layout {
     var layout = layout(suffix: suffix)
