@@ -114,6 +114,14 @@ class Samples:
                     self.add(op, "cpu", int(words[1]) / 1e6)
 
 
+def moved(capabilities, distance=1000):
+    """The same for another container of the host: its ports are others."""
+    if capabilities is None:
+        return None
+    ports = [port | {"hostPort": port["hostPort"] + distance} for port in capabilities["portMappings"]]
+    return capabilities | {"portMappings": ports}
+
+
 class Host:
     """A host of one side, a container to be measured on it, and a network.
 
@@ -140,7 +148,7 @@ class Host:
         (self.configurations / "10.conflist").write_text(
             json.dumps({"cniVersion": VERSION, "name": self.network, "plugins": plugins}))
         if resident:
-            self.attach(f"{self.name}-resident")
+            self.attach(f"{self.name}-resident", moved(capabilities))
 
     def path(self, namespace):
         return f"/run/netns/{namespace}"
