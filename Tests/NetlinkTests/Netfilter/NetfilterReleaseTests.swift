@@ -79,4 +79,19 @@ struct NetfilterReleaseTests {
       #expect(try Self.countBecomes(0))
     }
   }
+
+  @Test(
+    "Those of a scope go together at its end, however many they are; who catches up within it waits for that",
+    .requiresRoot, arguments: [1, 16, 17, 40])
+  func together(number: Int) throws {
+    try inNewNetworkNamespace {
+      try NetfilterRelease.postponed {
+        try NetfilterRelease.postponed { for _ in 0..<number { try Self.use() } }
+        NetfilterRelease.catchUp()
+        // More than there is room for are left to the kernel before.
+        if number <= 16 { #expect(try Self.count() == number) }
+      }
+      #expect(try Self.countBecomes(0))
+    }
+  }
 }
