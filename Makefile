@@ -57,8 +57,8 @@ build: ## Build the static executable (.build/install/cni)
 	$(BUILD)
 	@Scripts/stage.sh "$$($(BUILD) --show-bin-path)/cni" $(PRODUCT)
 
-test: build ## Run every test but test-crash and test-runtimes; the last line is the sum (VM=no: without a virtual machine)
-	@Scripts/require.sh $(TOOLCHAIN_PACKAGES) $(NETWORK_PACKAGES) $(TRAFFIC_PACKAGES) $(DHCP_PACKAGES) $(FIREWALL_PACKAGES) containernetworking-plugins
+test: build ## Run every test; the last line is the sum (VM=no: without a virtual machine)
+	@Scripts/require.sh $(TOOLCHAIN_PACKAGES) $(NETWORK_PACKAGES) $(TRAFFIC_PACKAGES) $(DHCP_PACKAGES) $(FIREWALL_PACKAGES) $(RUNTIME_PACKAGES) containernetworking-plugins
 	@SWIFT="$(SWIFT)" CC="$(CC)" JOBS="$(JOBS)" PRODUCT="$(PRODUCT)" PEER_BIN_DIR="$(PEER_BIN_DIR)" VM="$(VM)" Scripts/test.sh
 
 test-vm: ## Run the tests that match FILTER in a virtual machine, whose kernel has everything

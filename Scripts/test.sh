@@ -3,8 +3,8 @@
 # "N passed, N failed"; the exit status is 0 only if something passed and nothing failed.
 #
 # Suites: `swift test`; of its tests the asynchronous ones, and those that measure, each alone; what of it needs another kernel
-# than this machine's, in a virtual machine; each script in Tests/Shell; Tests/differential. All but the first three print
-# "N passed, N failed" last. Tests/runtimes and Tests/crash have targets of their own.
+# than this machine's, in a virtual machine; each script in Tests/Shell; Tests/runtimes; a selection of Tests/crash and of
+# Tests/differential. All but the first three print "N passed, N failed" last.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 : "${SWIFT:=swift}" "${JOBS:=$(nproc)}" "${PRODUCT:=.build/install/cni}" "${PEER_BIN_DIR:=/usr/lib/cni}"
@@ -19,9 +19,12 @@ passed=0 failed=0
 measuring='^ReferencePluginsTests[.]BandwidthTrafficTests/'
 asynchronous='^(AsyncRuntimeTests|ContainerNetworkingTests|PodNetworkingTests)[./]'
 
-row() { printf '%-28s %-20s %7s %7s\n' "$@"; }
+row() { printf '%-28s %-20s %7s %7s %7s\n' "$@"; }
 
-count() { # NAME PASSED FAILED, of the suite whose output is in $results/output
+begun=$SECONDS
+time_since() { printf '%d:%02d' $(((SECONDS - $1) / 60)) $(((SECONDS - $1) % 60)); }
+
+count() { # NAME PASSED FAILED, of the suite whose output is in $results/output, and which began at $started
   local kernel
   passed=$((passed + $2)) failed=$((failed + $3))
   printf '%s: %s passed, %s failed\n' "$1" "$2" "$3"
@@ -29,7 +32,7 @@ count() { # NAME PASSED FAILED, of the suite whose output is in $results/output
     *'virtual machine') kernel=$(cat .build/vm/release 2>/dev/null || echo none) ;;
     *) kernel=$(uname -r) ;;
   esac
-  row "$1" "$kernel" "$2" "$3" >>"$results/table"
+  row "$1" "$kernel" "$2" "$3" "$(time_since "$started")" >>"$results/table"
   if [ "$3" != 0 ]; then
     grep -E 'recorded an issue|: error: |(^| )(FAILED|ERROR)( |:|$)' "$results/output" | head -n 12 | cut -c1-500 |
       sed "s/^/$1: /" >>"$results/failures"
@@ -37,7 +40,7 @@ count() { # NAME PASSED FAILED, of the suite whose output is in $results/output
 }
 
 suite() { # NAME COMMAND...: a suite that closes with "N passed, N failed"
-  local name=$1 status good bad
+  local name=$1 started=$SECONDS status good bad
   shift
   printf '\n== %s\n' "$name"
   "$@" 2>&1 | tee "$results/output"
@@ -53,7 +56,7 @@ suite() { # NAME COMMAND...: a suite that closes with "N passed, N failed"
 }
 
 swift_tests() { # NAME ARGUMENT...: tests of the package
-  local name=$1 status good bad
+  local name=$1 started=$SECONDS status good bad
   shift
   printf '\n== %s\n' "$name"
   rm -f "$results/swift.xml"
@@ -81,11 +84,14 @@ fi
 for script in Tests/Shell/*.sh Tests/Shell/*.py; do
   suite "$(basename "${script%.*}")" "$script"
 done
+suite runtimes setpriv --pdeathsig TERM Tests/runtimes/runtimes.py "$PRODUCT"
+suite crash Tests/crash/run.sh --quick
 suite differential python3 Tests/differential/differential.py --ours "$PRODUCT" --go "$PEER_BIN_DIR" --quick
 
 printf '\n'
-row suite kernel passed failed
+row suite kernel passed failed min:s
 cat "$results/table"
+row all '' "$passed" "$failed" "$(time_since "$begun")"
 if [ -s "$results/failures" ]; then
   printf '\nwhat failed:\n'
   cat "$results/failures"
