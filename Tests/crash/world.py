@@ -22,7 +22,7 @@ AXE = "/run/axe"
 TOOL = "/run/cni-bin/cnitool"
 NETWORK = "chain"
 MS_BIND, MNT_DETACH = 4096, 2
-TIME_LIMIT = 30
+TIME_LIMIT = 120
 
 
 def chain():
