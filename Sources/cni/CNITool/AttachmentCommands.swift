@@ -12,8 +12,13 @@ enum AttachmentCommands {
     options: options
   ) { arguments in
     let (surroundings, list, parameters) = try target(arguments)
+    let wasAttached = surroundings.runtime.isAttached(network: list.name, parameters)
     let result = try surroundings.runtime.add(list, parameters)
-    Terminal.print(try result.encode(as: list.version))
+    do { try Terminal.print(result.encode(as: list.version)) } catch {
+      // Who does not get the result takes the container for unattached.
+      if !wasAttached { report(try surroundings.runtime.delete(list, parameters)) }
+      throw error
+    }
     return 0
   }
 

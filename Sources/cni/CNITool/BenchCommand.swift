@@ -46,14 +46,14 @@ enum BenchCommand {
         let added = Moment.now()
         _ = try Crowd.each(containers, threads: threads) { try runtime.delete(list, $0) }
         let deleted = Moment.now()
-        Terminal.print("ADD \(added.since(begin))")
-        if each.count > 1 { for duration in each { Terminal.print("EACH \(duration)") } }
-        Terminal.print("DEL \(deleted.since(added))")
+        try Terminal.print("ADD \(added.since(begin))")
+        if each.count > 1 { for duration in each { try Terminal.print("EACH \(duration)") } }
+        try Terminal.print("DEL \(deleted.since(added))")
         // The kernel goes on freeing what was deleted, and holds up who comes next: that is no part of an ADD.
         usleep(50_000)
       }
       let after = Memory.now()
-      Terminal.print("MEMORY \(after.peak - before.peak) \(after.own - before.own) \(after.child)")
+      try Terminal.print("MEMORY \(after.peak - before.peak) \(after.own - before.own) \(after.child)")
       return 0
     } catch {
       Terminal.complain("\(name): \(error)")

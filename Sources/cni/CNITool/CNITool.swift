@@ -1,6 +1,8 @@
 import CNI
 import CNIRuntime
 import Glibc
+import LinuxNetworking
+import SystemPackage
 
 /// `cnitool`: networks by hand. The first five commands take the arguments and the environment of the Go one.
 enum CNITool {
@@ -38,18 +40,25 @@ enum CNITool {
   /// - Returns: The exit status: 0, 1 for a failure, 2 for a command line that is not understood; `run` gives that of
   ///   its command.
   static func run(_ words: [String]) -> Int32 {
+    do throws(FileError) { return try answer(words) } catch {
+      Terminal.complain("cnitool: \(error)")
+      return 1
+    }
+  }
+
+  private static func answer(_ words: [String]) throws(FileError) -> Int32 {
     guard let name = words.first, !["help", "--help", "-h"].contains(name) else {
       if let topic = find(words.dropFirst()) {
-        Terminal.print(help(topic.subcommand))
+        try Terminal.print(help(topic.subcommand))
       } else if let group = words.dropFirst().first.flatMap(help(group:)) {
-        Terminal.print(group)
+        try Terminal.print(group)
       } else {
-        Terminal.print(overview)
+        try Terminal.print(overview)
       }
       return words.isEmpty ? 2 : 0
     }
     if name == "--version" {
-      Terminal.print("cnitool \(Main.version)")
+      try Terminal.print("cnitool \(Main.version)")
       return 0
     }
     if name == BenchCommand.name { return BenchCommand.run(Array(words.dropFirst())) }
@@ -57,7 +66,7 @@ enum CNITool {
       // One of two words of which the second is missing, or a wrong one.
       let group = help(group: name)
       if let group, words.dropFirst().first.map({ $0 == "--help" || $0 == "-h" }) == true {
-        Terminal.print(group)
+        try Terminal.print(group)
         return 0
       }
       let given = words.prefix(group == nil ? 1 : 2).joined(separator: " ")
@@ -66,7 +75,7 @@ enum CNITool {
     }
     do {
       if rest.prefix(while: { $0 != "--" }).contains(where: { $0 == "--help" || $0 == "-h" }) {
-        Terminal.print(help(subcommand))
+        try Terminal.print(help(subcommand))
         return 0
       }
       let arguments = try Arguments(rest, options: subcommand.options)
@@ -147,11 +156,16 @@ enum CNITool {
 
 /// Where people and programs read.
 enum Terminal {
-  static func print(_ text: String) { write(text, to: STDOUT_FILENO) }
-  static func print(_ json: JSONValue) {
-    print(String(decoding: json.serialized(pretty: true), as: UTF8.self))
+  /// What was asked for. Where it cannot be written, nobody has been told anything: that is an error.
+  static func print(_ text: String) throws(FileError) {
+    if let errno = write(text, to: STDOUT_FILENO) {
+      throw FileError(path: "the standard output", operation: "write", errno: errno)
+    }
   }
-  static func complain(_ text: String) { write(text, to: STDERR_FILENO) }
+  static func print(_ json: JSONValue) throws(FileError) {
+    try print(String(decoding: json.serialized(pretty: true), as: UTF8.self))
+  }
+  static func complain(_ text: String) { _ = write(text, to: STDERR_FILENO) }
 
   /// Columns of equal width, two spaces between them; the first row is the heading.
   static func table(_ rows: [[String]]) -> [String] {
@@ -163,12 +177,13 @@ enum Terminal {
     }
   }
 
-  private static func write(_ text: String, to descriptor: Int32) {
+  private static func write(_ text: String, to descriptor: Int32) -> Errno? {
     var bytes = Array(text.utf8)[...]
     if bytes.last != UInt8(ascii: "\n") { bytes.append(UInt8(ascii: "\n")) }
     while !bytes.isEmpty {
       let count = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
-      if count > 0 { bytes = bytes.dropFirst(count) } else if errno != EINTR { return }
+      if count > 0 { bytes = bytes.dropFirst(count) } else if errno != EINTR { return Errno(rawValue: errno) }
     }
+    return nil
   }
 }

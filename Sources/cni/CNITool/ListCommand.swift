@@ -17,9 +17,9 @@ enum ListCommand {
     let networks = contents.networks.map { Network($0, surroundings.runtime) }
     let problems = contents.problems + networks.flatMap(\.problems)
     if arguments["--output"] == "json" {
-      Terminal.print(json(networks, problems))
+      try Terminal.print(json(networks, problems))
     } else {
-      Terminal.print(text(networks, problems, surroundings.directory.path))
+      try Terminal.print(text(networks, problems, surroundings.directory.path))
     }
     return problems.isEmpty ? 0 : 1
   }

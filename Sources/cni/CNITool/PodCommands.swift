@@ -45,7 +45,11 @@ enum PodCommands {
       throw UsageError(message: "the path of the pod's network namespace is needed")
     }
     let (networking, time) = try networking(arguments)
-    show(try Blocking.wait { [pod] in try await networking.setUp(pod, within: time) }, arguments)
+    let attachments = try Blocking.wait { [pod] in try await networking.setUp(pod, within: time) }
+    do { try show(attachments, arguments) } catch {
+      Terminal.complain("cnitool pod add: the pod is attached, and stays so until `cnitool pod del`")
+      throw error
+    }
     return 0
   }
 
@@ -60,7 +64,7 @@ enum PodCommands {
   ) { arguments in
     let pod = try pod(arguments)
     let (networking, time) = try networking(arguments)
-    show(try Blocking.wait { try await networking.status(of: pod, within: time) }, arguments)
+    try show(Blocking.wait { try await networking.status(of: pod, within: time) }, arguments)
     return 0
   }
 
@@ -76,7 +80,7 @@ enum PodCommands {
     let pod = try pod(arguments)
     let (networking, time) = try networking(arguments)
     try Blocking.wait { try await networking.tearDown(pod, within: time) }
-    if arguments["--output"] == "json" { Terminal.print(.array([])) }
+    if arguments["--output"] == "json" { try Terminal.print(.array([])) }
     return 0
   }
 
@@ -94,7 +98,7 @@ enum PodCommands {
     let valid = arguments.all("--keep").map { Pod(id: $0, name: "", namespace: "") }
     let (networking, time) = try networking(arguments)
     try Blocking.wait { try await networking.collectGarbage(keeping: valid, within: time) }
-    if arguments["--output"] == "json" { Terminal.print(.array([])) }
+    if arguments["--output"] == "json" { try Terminal.print(.array([])) }
     return 0
   }
 
@@ -163,9 +167,9 @@ enum PodCommands {
 
   // MARK: - What is shown
 
-  private static func show(_ attachments: [PodAttachment], _ arguments: Arguments) {
+  private static func show(_ attachments: [PodAttachment], _ arguments: Arguments) throws {
     if arguments["--output"] == "json" {
-      Terminal.print(.array(attachments.map(json)))
+      try Terminal.print(.array(attachments.map(json)))
       return
     }
     var rows = [["NETWORK", "INTERFACE", "MAC", "ADDRESSES"]]
@@ -175,7 +179,7 @@ enum PodCommands {
         attachment.addresses.isEmpty ? "-" : attachment.addresses.map { "\($0)" }.joined(separator: ", "),
       ])
     }
-    Terminal.print(Terminal.table(rows).joined(separator: "\n"))
+    try Terminal.print(Terminal.table(rows).joined(separator: "\n"))
   }
 
   private static func json(_ attachment: PodAttachment) -> JSONValue {

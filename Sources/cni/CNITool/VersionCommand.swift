@@ -14,7 +14,7 @@ enum VersionCommand {
     var plugins: [(type: String, versions: [String])] = []
     for type in types { plugins.append((type, try surroundings.runtime.versionInfo(type).supported)) }
     if arguments["--output"] == "json" {
-      Terminal.print([
+      try Terminal.print([
         "version": .string(Main.version),
         "plugins": .array(
           plugins.map {
@@ -23,10 +23,10 @@ enum VersionCommand {
       ])
     } else {
       let width = types.map(\.count).max() ?? 0
-      Terminal.print("cnitool \(Main.version)")
+      try Terminal.print("cnitool \(Main.version)")
       for plugin in plugins {
         let name = plugin.type + String(repeating: " ", count: width - plugin.type.count)
-        Terminal.print("\(name)  CNI \(plugin.versions.joined(separator: ", "))")
+        try Terminal.print("\(name)  CNI \(plugin.versions.joined(separator: ", "))")
       }
     }
     return 0

@@ -74,10 +74,11 @@ struct LeaseStore: ~Copyable {
     {
       return
     }
-    try rebuildIndex()
+    replaceIndex(with: try scan())
   }
 
-  private mutating func rebuildIndex() throws(CNIError) {
+  /// The leases by their owners, from the leases themselves.
+  private func scan() throws(CNIError) -> [LeaseOwner: [String]] {
     var owners: [LeaseOwner: [String]] = [:]
     for lease in try leases.leases() {
       // One that cannot be read is in nobody's way but its owner's.
@@ -85,7 +86,7 @@ struct LeaseStore: ~Copyable {
         owners[owner, default: []].append(lease.name)
       }
     }
-    replaceIndex(with: owners)
+    return owners
   }
 
   private mutating func replaceIndex(with owners: [LeaseOwner: [String]]) {
@@ -138,8 +139,11 @@ struct LeaseStore: ~Copyable {
     try leases.read(address.description).flatMap(LeaseOwner.init(leaseContent:))
   }
 
-  private func recordedLeases(of owner: LeaseOwner) -> [String] {
-    scanned.map { $0[owner] ?? [] } ?? index.leases(of: owner) ?? []
+  private func recordedLeases(of owner: LeaseOwner) throws(CNIError) -> [String] {
+    if let scanned { return scanned[owner] ?? [] }
+    if let names = index.leases(of: owner) { return names }
+    // An entry that cannot be read says nothing about leases.
+    return try scan()[owner] ?? []
   }
 
   /// Removes all leases of an attachment; those without an interface name only if there are no others, as the Go
@@ -151,7 +155,7 @@ struct LeaseStore: ~Copyable {
   }
 
   private mutating func release(exactly owner: LeaseOwner) throws(CNIError) -> Int {
-    let recorded = recordedLeases(of: owner)
+    let recorded = try recordedLeases(of: owner)
     if recorded.isEmpty { return 0 }
     let names = try confirmed(recorded, of: owner)
     var failure: CNIError?

@@ -315,6 +315,24 @@ func text(_ path: String) -> String? {
     #expect(files.leases == [])
   }
 
+  @Test func asksTheLeasesWhereAnEntryCannotBeRead() throws {
+    let files = try LeaseFiles()
+    try files.add(abc, [v4])
+    try files.add(xyz, [v4])
+    // Not a link; both directories get the same time again.
+    try shell(
+      """
+      cd \(files.data) && rm .owners/net/abc,eth0 && touch .owners/net/abc,eth0
+      touch -d '2026-01-02 03:04:05.678901234' net .owners/net
+      """)
+    #expect(files.isIndexTrusted)
+    #expect(try files.hasLease(abc))
+    #expect(throws: CNIError.self) { try files.add(abc, [v4]) }
+    try files.delete(abc)
+    #expect(files.leases == ["10.22.0.3"])
+    #expect(try files.hasLease(xyz))
+  }
+
   @Test func isNotStoppedByWhatIsNoFile() throws {
     let files = try LeaseFiles()
     try files.add(abc, [v4])
