@@ -4,4 +4,30 @@ import Glibc
 public enum Pause {
   /// Sleeps for so many milliseconds.
   public static func milliseconds(_ count: UInt32) { usleep(count * 1000) }
+
+  /// Asks until it is so: at once, after a millisecond, and then at distances that double up to `longest`.
+  ///
+  /// - Parameters:
+  ///   - limit: how long it may take, in milliseconds. It is asked at least twice.
+  ///   - longest: the longest distance, in milliseconds.
+  /// - Returns: Whether it has become so in time.
+  public static func until<Failure: Error>(
+    within limit: Int, longest: UInt32, _ isSo: () throws(Failure) -> Bool
+  ) throws(Failure) -> Bool {
+    let start = now()
+    var distance: UInt32 = 1
+    while try !isSo() {
+      guard now() - start < limit else { return false }
+      milliseconds(distance)
+      distance = min(distance * 2, longest)
+    }
+    return true
+  }
+
+  /// Milliseconds of the machine's monotonic clock.
+  private static func now() -> Int {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return time.tv_sec * 1000 + time.tv_nsec / 1_000_000
+  }
 }

@@ -10,7 +10,7 @@ public enum NeighbourDiscovery {
   /// all namespaces, under its lock of links: as a rule that is done by now, on a busy node it takes seconds. The first
   /// packet of a neighbour that asks too early waits a second for the next question.
   ///
-  /// A kindness and no condition: after two seconds it returns all the same.
+  /// A kindness and no condition: after a second, in which such a neighbour would have asked again, it returns all the same.
   ///
   /// - Parameters:
   ///   - addresses: those of IPv4 do not count.
@@ -22,17 +22,14 @@ public enum NeighbourDiscovery {
       if case .v6(let address) = address { address.solicitedNodeGroup } else { nil }
     }
     if groups.isEmpty { return }
-    var waited: UInt32 = 0
-    var pause: UInt32 = 1
-    while true {
+    var isFirst = true
+    _ = try Pause.until(within: 1000, longest: 50) { () throws(NetlinkError) in
       let joined = try socket.multicastGroups(index: index)
-      if groups.allSatisfy(joined.contains) { return }
+      if groups.allSatisfy(joined.contains) { return true }
+      if !isFirst { return false }
+      isFirst = false
       // Where nobody asks, nobody listens.
-      if waited == 0, try !socket.link(index: index).flags.isDisjoint(with: [.noARP, .loopback]) { return }
-      if waited >= 2000 { return }
-      Pause.milliseconds(pause)
-      waited += pause
-      pause = min(pause * 2, 50)
+      return try !socket.link(index: index).flags.isDisjoint(with: [.noARP, .loopback])
     }
   }
 }

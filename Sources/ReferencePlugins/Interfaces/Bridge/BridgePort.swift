@@ -55,20 +55,14 @@ struct BridgePort {
   ///
   /// Current kernels settle the carrier state when they are asked for it; older ones do so within milliseconds.
   static func waitUntilUp(_ port: Link, in host: inout RouteSocket) throws {
-    var waited: UInt32 = 0
-    var pause: UInt32 = 1
-    while true {
-      let port = try host.link(index: port.index)
-      if port.operationalState == .up { return }
-      guard waited < 2500 else {
-        throw CNIError(
-          .internalError,
-          "the bridge port \(port.name) does not come up, its state is \(port.operationalState)")
-      }
-      Pause.milliseconds(pause)
-      waited += pause
-      pause = min(pause * 2, 200)
+    var state = port.operationalState
+    let isUp = try Pause.until(within: 2500, longest: 200) {
+      state = try host.link(index: port.index).operationalState
+      return state == .up
     }
+    if isUp { return }
+    throw CNIError(
+      .internalError, "the bridge port \(port.name) does not come up, its state is \(state)")
   }
 
   /// CHECK: the port is on the bridge, and has its settings.
