@@ -8,7 +8,7 @@ public enum Pause {
   /// Asks until it is so: at once, after a millisecond, and then at distances that double up to `longest`.
   ///
   /// - Parameters:
-  ///   - limit: how long it may take, in milliseconds. It is asked at least twice.
+  ///   - limit: how long it may take, in milliseconds. After that it is asked once more.
   ///   - longest: the longest distance, in milliseconds.
   /// - Returns: Whether it has become so in time.
   public static func until<Failure: Error>(
@@ -16,10 +16,12 @@ public enum Pause {
   ) throws(Failure) -> Bool {
     let start = now()
     var distance: UInt32 = 1
+    var isOver = false
     while try !isSo() {
-      guard now() - start < limit else { return false }
+      if isOver { return false }
       milliseconds(distance)
       distance = min(distance * 2, longest)
+      isOver = now() - start >= limit
     }
     return true
   }
