@@ -190,8 +190,8 @@ class Host:
                     env=self.environment(directory, self.capabilities))
             if op == "add":
                 lines = [line.split() for line in usage.read_text().splitlines()]
-                samples.add("ADD", "peak", max(int(line[3]) for line in lines))
-                samples.add("ADD", "own", max(int(line[4]) for line in lines))
+                samples.add("ADD", "peak", max(int(line[1]) for line in lines))
+                samples.add("ADD", "own", max(int(line[2]) for line in lines))
 
     def start(self, *command):
         """A process that belongs to the host."""
