@@ -107,7 +107,7 @@ bench-tools: build $(BENCH_TOOLS)/floor $(BENCH_TOOLS)/spawn
 bench: bench-tools ## Measure against the Go plugins and the kernel alone; tables, and bench.json (10 minutes)
 	@python3 Benchmarks/bench.py $(BENCH_SIDES) --output bench.json
 
-curves: bench-tools ## Measure how calls grow with leases, containers, ports; plots in .build/figures (15 minutes)
+curves: bench-tools ## Measure how calls grow with leases, containers, ports; plots in .build/figures (12 minutes)
 	@mkdir -p .build/figures
 	@python3 Benchmarks/curves.py $(BENCH_SIDES) --output .build/figures/growth.json
 	@python3 Benchmarks/plot.py .build/figures/growth.json .build/figures

@@ -9,6 +9,7 @@ Tables of a run that did not measure everything are refused, and no FILE is chan
 import json
 import re
 import sys
+import textwrap
 from pathlib import Path
 
 from hosts import SIDES
@@ -38,6 +39,10 @@ def markdown(lines):
     return "\n".join("| " + " | ".join(cells) + " |" for cells in ([*head], rule, *rest)) + "\n"
 
 
+def paragraph(*sentences):
+    return textwrap.fill(" ".join(sentences), 125) + "\n"
+
+
 def line_is_words(lines, column):
     return any(line[column] in ("ADD", "DEL", "VERSION") for line in lines)
 
@@ -55,7 +60,7 @@ def short(rows):
                 *(number(row[side], measure) for side in (*SIDES, "floor")),
                 ratio(row["go"], row["ours"]), ratio(row["go"], row["inside"]),
                 ratio(row["inside"], row["floor"], 2)))  # fmt: skip
-    return f"{markdown(lines)}\n{nearness(rows, 'wall')} {spread(rows)}\n"
+    return f"{markdown(lines)}\n{paragraph(nearness(rows, 'wall'), spread(rows))}"
 
 
 def growth(curves):
@@ -107,8 +112,8 @@ def main():
     bench, curves = read(directory / "bench.json"), read(directory / "growth.json")["curves"]
     rows = bench["rows"]
     tables = {
-        "wall": f"{markdown(lines_of(rows, 'wall'))}\n{spread(rows)}\n\n{nearness(rows, 'wall')}\n",
-        "cpu": f"{markdown(lines_of(rows, 'cpu'))}\n{nearness(rows, 'cpu')}\n",
+        "wall": f"{markdown(lines_of(rows, 'wall'))}\n{paragraph(nearness(rows, 'wall'), spread(rows))}",
+        "cpu": f"{markdown(lines_of(rows, 'cpu'))}\n{paragraph(nearness(rows, 'cpu'))}",
         "memory": memory(rows), "short": short(rows), "growth": growth(curves),
         "machine": words_about(bench["machine"], bench["left out"], curves)}  # fmt: skip
     written = {}

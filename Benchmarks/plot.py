@@ -41,7 +41,7 @@ PLOTS = {
     "ports-of-one": ("ptp + portmap: time of ADD and DEL, by the number of ports that the container publishes",
                      "ports of the container", (ADD, DEL)),
     "in-flight": ("bridge + portmap + firewall + tuning: several ADDs at once",
-                  "ADDs in flight", (Panel("throughput of ADD", "ADD", "per second", "ADDs per second"),
+                  "ADDs in flight", (Panel("throughput", "ADD", "per second", "ADDs per second"),
                                      Panel("time of each ADD", "EACH", "wall", "milliseconds"))),
 }  # fmt: skip
 
@@ -88,6 +88,13 @@ class Axis:
                 if self.low - 1e-9 <= math.log10(step * 10**exponent) <= self.high + 1e-9]  # fmt: skip
 
 
+def enclosing(values):
+    """The round values between which these are."""
+    exponents = range(math.floor(math.log10(min(values))), math.ceil(math.log10(max(values))) + 1)
+    rounds = [step * 10**exponent for exponent in exponents for step in (1, 2, 5)]
+    return [max(value for value in rounds if value <= min(values)), min(value for value in rounds if value >= max(values))]
+
+
 def tick(value):
     """A round value, whole."""
     return f"{value:,.0f}" if value >= 1 else f"{value:g}"
@@ -111,8 +118,7 @@ def draw_panel(panel, points, left, label):
     if not points:
         return []
     across = Axis([point["x"] for point in points], left, left + PANEL_WIDTH)
-    values = [point["value"] for point in points]
-    up = Axis([min(values) * 0.8, max(values) * 1.25], TOP + PANEL_HEIGHT, TOP)
+    up = Axis(enclosing([point["value"] for point in points]), TOP + PANEL_HEIGHT, TOP)
     parts = [text(left, TOP - 12, f"{panel.title}, {panel.unit}", "panel")]
     for value in up.round_values():
         y = up.place(value)

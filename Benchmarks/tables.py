@@ -74,5 +74,6 @@ def spread(rows):
             found.append(f"{100 * statistics.median(widths):.0f} % for {words[side]}")
     if not found:
         return ""
+    listed = " and ".join([", ".join(found[:-1])] * (len(found) > 1) + found[-1:])
     return ("Between the first and the third quartile of a row's times lie, in the median over all rows, "
-            f"these parts of the row's median: {', '.join(found)}.")  # fmt: skip
+            f"these parts of the row's median: {listed}.")  # fmt: skip
