@@ -20,25 +20,25 @@ VERSION = "1.0.0"  # the newest that both know
 WORK = Path("/run/bench")
 LEASES = "/var/lib/cni/networks"
 SIDES = ("go", "ours", "inside")
-PATIENCE = 120  # seconds, for any one command
+PATIENCE = 120  # seconds, for any one command; a measurement is several calls, and a crowd of containers takes long
 PAUSE = 0.2  # seconds
 NAMES = {"go": "Go plugins", "ours": "ours, processes", "inside": "ours, in-process", "floor": "the kernel alone"}
 
 
-def execute(*command, input=None, env=None):
+def execute(*command, input=None, env=None, patience=PATIENCE):
     """A command that must succeed, in time; its output."""
     words = [str(word) for word in command]
     process = subprocess.Popen(
         words, stdin=subprocess.DEVNULL if input is None else subprocess.PIPE, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, text=True, env=env, start_new_session=True)  # fmt: skip
     try:
-        output, complaint = process.communicate(input, timeout=PATIENCE)
+        output, complaint = process.communicate(input, timeout=patience)
     except BaseException as error:
         # With all that it has started: plugins hold the pipes open.
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         if isinstance(error, subprocess.TimeoutExpired):
-            raise RuntimeError(f"{' '.join(words)[:200]} did not end within {PATIENCE} s") from error
+            raise RuntimeError(f"{' '.join(words)[:200]} did not end within {patience} s") from error
         raise
     if process.returncode != 0:
         raise RuntimeError(f"{' '.join(words)[:200]} ended with {process.returncode}: "
@@ -219,7 +219,7 @@ class Host:
         paths = [self.path(container) for container in containers or [self.container]]
         output = execute(
             *self.inside(self.tools.cnitool, "bench-attach", self.network, *paths, "--count", count + warm_up, *words),
-            env=self.environment(capabilities=self.capabilities))
+            env=self.environment(capabilities=self.capabilities), patience=5 * PATIENCE)
         samples.take(output, skip=int(warm_up), memory=self.side == "inside")
 
     def measure_memory(self, samples):
