@@ -11,7 +11,7 @@ CNI_BIN_DIR ?= /opt/cni/bin
 TEST_PLUGINS ?=
 # For `make test-crash`: --only, --every and other words of Tests/crash/crash.py.
 CRASH       ?=
-# For `make bench`, `make curves` and `make figures`: --only WORD, or --quick to see that they work.
+# For `make bench` and `make curves`: --only WORD, or --quick to see that they work. Figures are of whole runs.
 BENCH       ?=
 UNIT_DIR    ?= $(PREFIX)/lib/systemd/system
 
@@ -107,17 +107,20 @@ bench-tools: build $(BENCH_TOOLS)/floor $(BENCH_TOOLS)/spawn
 bench: bench-tools ## Measure against the Go plugins and the kernel alone; tables, and bench.json (10 minutes)
 	@python3 Benchmarks/bench.py $(BENCH_SIDES) --output bench.json
 
-curves: bench-tools ## Measure how calls grow with leases, containers, ports; plots in .build/figures (15 minutes)
+curves: bench-tools ## Measure how calls grow with leases, containers, ports; plots in .build/figures (12 minutes)
 	@mkdir -p .build/figures
 	@python3 Benchmarks/curves.py $(BENCH_SIDES) --output .build/figures/growth.json
 	@python3 Benchmarks/plot.py .build/figures/growth.json .build/figures
 
 figures: bench-tools ## Both of these, for the documentation: its plots and tables are written anew
-	@mkdir -p $(FIGURES)
-	@python3 Benchmarks/bench.py $(BENCH_SIDES) --output $(FIGURES)/bench.json
-	@python3 Benchmarks/curves.py $(BENCH_SIDES) --output $(FIGURES)/growth.json
-	@python3 Benchmarks/plot.py $(FIGURES)/growth.json $(FIGURES)
-	@python3 Benchmarks/figures.py $(FIGURES) README.md Documentation/performance.md
+	@$(if $(strip $(BENCH)),echo 'figures are of whole runs: make figures takes no BENCH' >&2; exit 1)
+	@rm -rf .build/figures
+	@mkdir -p .build/figures $(FIGURES)
+	@python3 Benchmarks/bench.py $(BENCH_SIDES) --output .build/figures/bench.json
+	@python3 Benchmarks/curves.py $(BENCH_SIDES) --output .build/figures/growth.json
+	@python3 Benchmarks/plot.py .build/figures/growth.json .build/figures
+	@python3 Benchmarks/figures.py .build/figures README.md Documentation/performance.md
+	@mv .build/figures/*.json .build/figures/*.svg $(FIGURES)
 
 docs: ## Reference documentation of the libraries (.build/docs, one archive each)
 	@Scripts/require.sh $(TOOLCHAIN_PACKAGES)

@@ -1,18 +1,20 @@
 #!/usr/bin/env python3
 """Measures our plugins against the Go ones and against the kernel alone, in one run.
 
-    bench.py [--ours EXECUTABLE] [--go DIRECTORY] [--tools DIRECTORY] [--output bench.json] [--only WORD] [--quick]
+    bench.py --output bench.json [--ours EXECUTABLE] [--go DIRECTORY] [--tools DIRECTORY] [--only WORD] [--quick]
 
-The sides are interleaved (A B, B A, A B, …), so that a slow moment of the machine meets all; figures are medians, and
-a verdict is always a ratio of medians from the same run, never a time. Times are taken by the processes that do the work
-(`cnitool bench-attach`, `floor`, `spawn`), not by Python. bench.json is {"machine", "rows"}; each row is {"row", "op",
-"measure", "go", "ours", "inside", "floor"}, see `hosts.py` for the sides.
+The sides are interleaved, in an order that changes, so that a slow moment of the machine meets all; figures are medians,
+and a verdict is always a ratio of medians from the same run, never a time. Times are taken by the processes that do the
+work (`cnitool bench-attach`, `floor`, `spawn`), not by Python. bench.json is {"machine", "rows", "left out"}; each row is
+{"row", "op", "measure", "go", "ours", "inside", "floor", "spread"}, see `hosts.py` for the sides; the spread is the first
+and the third quartile of each.
 
 Everything happens in namespaces of its own, which end with this program, however it ends. A missed target is
 reported; the exit status is not 0 only if something could not be measured.
 """
 
 import argparse
+import datetime
 import json
 import os
 import platform
@@ -23,25 +25,36 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "Scripts"))
 
 import throwaway  # noqa: E402
-from hosts import SIDES, VERSION, WORK, Host, Samples, Tools, floor, interleave  # noqa: E402
+from hosts import PATIENCE, SIDES, VERSION, WORK, Samples, Tools, every_side, floor, interleave  # noqa: E402
 from rows import ROWS, serve_leases  # noqa: E402
+from tables import NEAR, TITLES, lines_of, nearness, print_table, spread  # noqa: E402
 
-ROUNDS, PAIRS = 6, 4
+ROUNDS, PAIRS = 8, 3  # 8: each of four sides follows each other one twice
 # What the ratios are to reach: (row, op) -> side by side, at least or at most.
 FASTER = {"full chain": (15, 5), "bridge+host-local": (3, None)}
-NEAR = 1.3  # ours in-process : the kernel alone
+
+
+def rows_of(title, samples, kinds):
+    """Medians, and quartiles, of what was measured of the sides; of the others there is nothing."""
+    samples = {side: samples.get(side, Samples()) for side in (*SIDES, "floor")}
+    return [
+        {"row": title, "op": op, "measure": measure,
+         **{side: taken.median(op, measure) for side, taken in samples.items()},
+         "spread": {side: taken.quartiles(op, measure) for side, taken in samples.items()
+                    if taken.median(op, measure) is not None}}
+        for op, measure in kinds
+    ]  # fmt: skip
 
 
 def measure_row(tools, row):
-    """{(op, measure): {side: median}}"""
     samples = {side: Samples() for side in (*SIDES, "floor")}
-    hosts = {}
-    try:
-        for side in SIDES:
-            hosts[side] = Host(tools, side, row.plugins, row.prepare, row.capabilities, row.interface, row.resident)
-            if row.serve:
-                serve_leases(hosts[side])
-        rounds, pairs = (1, 1) if tools.quick else (ROUNDS, PAIRS)
+    rounds, pairs = (1, 1) if tools.quick else (ROUNDS, PAIRS)
+    with every_side(
+            tools, row.plugins, prepare=row.prepare, capabilities=row.capabilities, interface=row.interface,
+            resident=row.resident) as hosts:  # fmt: skip
+        if row.serve:
+            for host in hosts.values():
+                serve_leases(host)
         bodies = [lambda side=side: hosts[side].measure(samples[side], pairs) for side in SIDES]
         if row.floor:
             bodies.append(lambda: floor(tools, samples["floor"], row.floor, pairs))
@@ -50,14 +63,8 @@ def measure_row(tools, row):
         for side in ("go", "ours"):
             for _ in range(1 if tools.quick else 3):
                 hosts[side].measure_memory(samples[side])
-    finally:
-        for host in hosts.values():
-            host.close()
-    return [
-        {"row": row.title, "op": op, "measure": measure,
-         **{side: samples[side].median(op, measure) for side in samples}}
-        for op, measure in (("ADD", "wall"), ("DEL", "wall"), ("ADD", "cpu"), ("DEL", "cpu"), ("ADD", "peak"), ("ADD", "own"))
-    ]  # fmt: skip
+    return rows_of(row.title, samples, [
+        ("ADD", "wall"), ("DEL", "wall"), ("ADD", "cpu"), ("DEL", "cpu"), ("ADD", "peak"), ("ADD", "own")])  # fmt: skip
 
 
 def measure_start_up(tools):
@@ -73,11 +80,7 @@ def measure_start_up(tools):
             samples[side].add("VERSION", measure, value)
 
     interleave(10 if tools.quick else 100, [lambda: body("go"), lambda: body("ours")])
-    return [
-        {"row": "bridge", "op": "VERSION", "measure": measure, "inside": None, "floor": None,
-         **{side: samples[side].median("VERSION", measure) for side in samples}}
-        for measure in ("wall", "cpu", "peak")
-    ]  # fmt: skip
+    return rows_of("bridge", samples, [("VERSION", measure) for measure in ("wall", "cpu", "peak")])
 
 
 def measure_size(tools):
@@ -85,56 +88,34 @@ def measure_size(tools):
     files = [Path(tools.paths["go"], name) for name in tools.names]
     size = sum(file.stat().st_blocks * 512 for file in files if file.exists())
     return [{"row": "installed set", "op": "", "measure": "size", "go": size / 1024, "ours": tools.installed / 1024,
-             "inside": None, "floor": None}]  # fmt: skip
+             "inside": None, "floor": None, "spread": {}}]  # fmt: skip
 
 
 def machine(options):
-    package = subprocess.run(
-        ["dpkg-query", "-W", "-f", "${Version}", "containernetworking-plugins"], capture_output=True, text=True).stdout
+    """Where and of what the figures are. Asked before private namespaces cover what dpkg knows."""
+    def said(*command):
+        try:
+            return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE).stdout.strip()
+        except FileNotFoundError:
+            return ""
+
+    package = said("dpkg-query", "-W", "-f", "${Version}", "containernetworking-plugins")
     return {
         "kernel": platform.release(), "processors": os.cpu_count(), "architecture": platform.machine(),
         "memory": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20,
-        "peer": package if options.go == "/usr/lib/cni" and package else options.go,
+        "peer": package if options.go == os.path.realpath("/usr/lib/cni") and package else options.go,
+        "commit": said("git", "-C", str(Path(__file__).resolve().parent), "rev-parse", "--short", "HEAD"),
+        "date": datetime.date.today().isoformat(), "complete": False,
     }  # fmt: skip
 
 
-TITLES = {
-    "wall": "time, ms", "cpu": "processor time of all processes, ms",
-    "peak": "peak memory, KiB (process: the largest of the plugins; in-process: what the runtime grows by)",
-    "own": "memory that is not the executable's, KiB (process: at its end; in-process: what the runtime grows by)", "size": "size on disk, KiB"}  # fmt: skip
-
-
-def number(value):
-    if value is None:
-        return ""
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.2f}" if value < 100 else f"{value:.1f}"
-
-
-def ratio(above, below, form="{:.1f}"):
-    return form.format(above / below) if above and below else ""
-
-
-def lines_of(rows, measure):
-    """The lines of one measure's table, the first being its head."""
-    chosen = [row for row in rows if row["measure"] == measure]
-    lines = [("", "", "Go", "ours, processes", "ours, in-process", "kernel alone",
-              "Go : processes", "Go : in-process", "in-process : kernel")]  # fmt: skip
-    for row in chosen:
-        lines.append((
-            row["row"], row["op"], *(number(row[side]) for side in (*SIDES, "floor")),
-            ratio(row["go"], row["ours"]), ratio(row["go"], row["inside"]),
-            ratio(row["inside"], row["floor"], "{:.2f}")))  # fmt: skip
-    keep = [column for column in range(9) if column == 0 or any(line[column] for line in lines[1:])]
-    return [[line[column] for column in keep] for line in lines]
-
-
-def print_table(title, lines):
-    print(f"\n{title}")
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    for line in lines:
-        print("  ".join(
-            cell.ljust(width) if not column or cell in ("ADD", "DEL", "VERSION") else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(line, widths))).rstrip())  # fmt: skip
+def write(options, content, complete=False):
+    """The output, anew after each part: what was measured is not lost with what comes after. Complete is only the last of
+    a run that measured everything."""
+    whole = complete and not options.quick and not options.only
+    text = json.dumps({"machine": options.machine | {"complete": whole}, **content}, indent=1) + "\n"
+    Path(f"{options.output}.new").write_text(text)
+    os.replace(f"{options.output}.new", options.output)
 
 
 def verdicts(rows):
@@ -165,9 +146,10 @@ def everything(tools, options):
         print(f"measuring {title}…", file=sys.stderr, flush=True)
         try:
             rows += measure()
-        except (RuntimeError, subprocess.CalledProcessError, OSError) as error:
+        except Exception as error:  # whatever it is: the other rows are worth having
             failures += 1
-            left_out.append(f"{title}: {error}")
+            left_out.append(f"{title}: failed: {error!r}")
+        write(options, {"rows": rows, "left out": left_out})
     return rows, left_out, failures
 
 
@@ -192,6 +174,7 @@ def prepare(parser):
     for path in (options.ours, options.go, f"{options.tools}/spawn", f"{options.tools}/floor"):
         if not os.path.exists(path):
             sys.exit(f"there is no {path}")
+    options.machine = machine(options)
     throwaway.enter_private_namespaces()
     WORK.mkdir()
     return options
@@ -203,9 +186,10 @@ def main():
     for measure, title in TITLES.items():
         if any(row["measure"] == measure for row in rows):
             print_table(title, lines_of(rows, measure))
-    Path(options.output).write_text(
-        json.dumps({"machine": machine(options), "rows": rows, "left out": left_out}, indent=1) + "\n")
+    write(options, {"rows": rows, "left out": left_out}, complete=not failures)
     print()
+    for sentence in (spread(rows), nearness(rows, "wall"), nearness(rows, "cpu")):
+        print(sentence)
     for reason in left_out:
         print(f"not measured: {reason}")
     judged = list(verdicts(rows))

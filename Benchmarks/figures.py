@@ -3,22 +3,25 @@
 
 In each FILE (Markdown) what stands between `<!-- figures: NAME -->` and `<!-- end of figures -->` is replaced by the table
 of that name: `wall`, `cpu`, `memory` (all rows), `short` (a choice, with ratios), `growth` (ends of the curves), `machine`.
+Tables of a run that did not measure everything are refused, and no FILE is changed.
 """
 
 import json
 import re
 import sys
+import textwrap
 from pathlib import Path
 
-from bench import TITLES, lines_of, number, ratio
 from hosts import SIDES
+from tables import TITLES, lines_of, nearness, number, ratio, spread
 
 SHORT = [
     ("bridge", "VERSION", "wall"), ("host-local", "ADD", "wall"), ("bridge+host-local", "ADD", "wall"),
     ("bridge+host-local", "DEL", "wall"), ("ptp+host-local, portmap 2 ports", "ADD", "wall"),
     ("full chain", "ADD", "wall"), ("full chain", "DEL", "wall"), ("full chain", "ADD", "cpu"),
     ("full chain", "ADD", "peak"), ("full chain", "ADD", "own"), ("installed set", "", "size")]  # fmt: skip
-UNITS = {"wall": "ms", "cpu": "processor ms", "peak": "peak KiB", "own": "KiB of its own", "size": "KiB"}
+UNITS = {"wall": "ms", "cpu": "processor ms", "peak": "peak KiB (in-process: growth of the runtime's)",
+         "own": "KiB of its own (in-process: growth of the runtime's)", "size": "KiB"}  # fmt: skip
 # curve, the point, the operation, its measure, what it is called
 ENDS = [
     ("leases", (1000, 10_000, 50_000), "ADD", "wall", "host-local ADD, {:,} leases, ms"),
@@ -36,6 +39,10 @@ def markdown(lines):
     return "\n".join("| " + " | ".join(cells) + " |" for cells in ([*head], rule, *rest)) + "\n"
 
 
+def paragraph(*sentences):
+    return textwrap.fill(" ".join(sentences), 125) + "\n"
+
+
 def line_is_words(lines, column):
     return any(line[column] in ("ADD", "DEL", "VERSION") for line in lines)
 
@@ -43,15 +50,17 @@ def line_is_words(lines, column):
 def short(rows):
     """Of all rows the telling ones."""
     found = {(row["row"], row["op"], row["measure"]): row for row in rows}
-    lines = [("", "Go", "ours, processes", "ours, in-process", "kernel alone", "Go : processes", "Go : in-process")]
+    lines = [("", "Go", "ours, processes", "ours, in-process", "kernel alone",
+              "Go : processes", "Go : in-process", "in-process : kernel")]  # fmt: skip
     for words in SHORT:
         if words in found:
             row, (title, op, measure) = found[words], words
             lines.append((
                 f"{title} {op}, {UNITS[measure]}".replace(" ,", ","),
-                *(number(row[side]) for side in (*SIDES, "floor")),
-                ratio(row["go"], row["ours"]), ratio(row["go"], row["inside"])))  # fmt: skip
-    return markdown(lines)
+                *(number(row[side], measure) for side in (*SIDES, "floor")),
+                ratio(row["go"], row["ours"]), ratio(row["go"], row["inside"]),
+                ratio(row["inside"], row["floor"], 2)))  # fmt: skip
+    return f"{markdown(lines)}\n{paragraph(nearness(rows, 'wall'), spread(rows))}"
 
 
 def growth(curves):
@@ -76,29 +85,44 @@ def memory(rows):
 
 
 def words_about(machine, left_out, curves):
-    lines = [f"Linux {machine['kernel']} ({machine['architecture']}), {machine['processors']} processors, "
-             f"{machine['memory']:,} MiB of memory; Go plugins: containernetworking-plugins {machine['peer']}.", ""]
+    commit = f" of commit {machine['commit']}" if machine["commit"] else ""
+    lines = [f"Measured on {machine['date']}{commit}; Linux {machine['kernel']} ({machine['architecture']}), "
+             f"{machine['processors']} processors, {machine['memory']:,} MiB of memory; "
+             f"Go plugins: containernetworking-plugins {machine['peer']}.", ""]  # fmt: skip
     lines += [f"- not measured: {reason}" for reason in left_out]
     lines += [f"- {curve['name']}: {note}" for curve in curves for note in curve["notes"]]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def read(path):
+    """A run that measured everything."""
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        sys.exit(f"{path} cannot be read: {error}")
+    if not content["machine"].get("complete"):
+        sys.exit(f"{path} is not of a complete run: figures come from one without --quick, --only and failures")
+    return content
 
 
 def main():
     if len(sys.argv) < 3:
         sys.exit(__doc__)
     directory = Path(sys.argv[1])
-    bench = json.loads((directory / "bench.json").read_text())
-    curves = json.loads((directory / "growth.json").read_text())["curves"]
+    bench, curves = read(directory / "bench.json"), read(directory / "growth.json")["curves"]
+    rows = bench["rows"]
     tables = {
-        "wall": markdown(lines_of(bench["rows"], "wall")), "cpu": markdown(lines_of(bench["rows"], "cpu")),
-        "memory": memory(bench["rows"]), "short": short(bench["rows"]), "growth": growth(curves),
+        "wall": f"{markdown(lines_of(rows, 'wall'))}\n{paragraph(nearness(rows, 'wall'), spread(rows))}",
+        "cpu": f"{markdown(lines_of(rows, 'cpu'))}\n{paragraph(nearness(rows, 'cpu'))}",
+        "memory": memory(rows), "short": short(rows), "growth": growth(curves),
         "machine": words_about(bench["machine"], bench["left out"], curves)}  # fmt: skip
+    written = {}
     for name in sys.argv[2:]:
-        path = Path(name)
-        document, count = re.subn(
+        written[name] = re.subn(
             r"(<!-- figures: (\w+) -->\n).*?(<!-- end of figures -->)",
-            lambda found: f"{found[1]}\n{tables[found[2]]}\n{found[3]}", path.read_text(), flags=re.DOTALL)
-        path.write_text(document)
+            lambda found: f"{found[1]}\n{tables[found[2]]}\n{found[3]}", Path(name).read_text(), flags=re.DOTALL)
+    for name, (document, count) in written.items():
+        Path(name).write_text(document)
         print(f"{name}: {count} tables")
 
 

@@ -8,24 +8,42 @@ itself; `floor` is a program that makes the same changes to the kernel and nothi
 import json
 import os
 import shutil
+import signal
 import statistics
 import subprocess
+import sys
+import time
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 VERSION = "1.0.0"  # the newest that both know
 WORK = Path("/run/bench")
 LEASES = "/var/lib/cni/networks"
 SIDES = ("go", "ours", "inside")
+PATIENCE = 120  # seconds, for any one command; a measurement is several calls, and a crowd of containers takes long
+PAUSE = 0.2  # seconds
 NAMES = {"go": "Go plugins", "ours": "ours, processes", "inside": "ours, in-process", "floor": "the kernel alone"}
 
 
-def execute(*command, **keywords):
-    """A command that must succeed; its output."""
-    process = subprocess.run([str(word) for word in command], capture_output=True, text=True, **keywords)
+def execute(*command, input=None, env=None, patience=PATIENCE):
+    """A command that must succeed, in time; its output."""
+    words = [str(word) for word in command]
+    process = subprocess.Popen(
+        words, stdin=subprocess.DEVNULL if input is None else subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, env=env, start_new_session=True)  # fmt: skip
+    try:
+        output, complaint = process.communicate(input, timeout=patience)
+    except BaseException as error:
+        # With all that it has started: plugins hold the pipes open.
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        if isinstance(error, subprocess.TimeoutExpired):
+            raise RuntimeError(f"{' '.join(words)[:200]} did not end within {patience} s") from error
+        raise
     if process.returncode != 0:
-        raise RuntimeError(f"{' '.join(map(str, command))[:200]} ended with {process.returncode}: "
-                           f"{process.stderr.strip() or process.stdout.strip()[-1000:]}")
-    return process.stdout
+        raise RuntimeError(f"{' '.join(words)[:200]} ended with {process.returncode}: "
+                           f"{complaint.strip() or output.strip()[-1000:]}")
+    return output
 
 
 def make_namespaces(names):
@@ -33,7 +51,9 @@ def make_namespaces(names):
 
 
 def remove_namespaces(names):
-    execute("ip", "-batch", "-", input="".join(f"netns delete {name}\n" for name in names))
+    """Those that are there, also if one of them cannot be removed."""
+    present = [name for name in names if Path("/run/netns", name).exists()]
+    execute("ip", "-force", "-batch", "-", input="".join(f"netns delete {name}\n" for name in present))
 
 
 class Tools:
@@ -97,6 +117,16 @@ class Samples:
         values = self.values.get((op, measure))
         return statistics.median(values) if values else None
 
+    def quartiles(self, op, measure):
+        """The first and the third."""
+        values = self.values.get((op, measure))
+        if not values:
+            return None
+        if len(values) == 1:
+            return values * 2
+        first, _, third = statistics.quantiles(values, n=4, method="inclusive")
+        return [first, third]
+
     def take(self, output, skip, memory=False):
         """The lines that bench-attach and floor print. Of the first `skip` rounds it takes no time."""
         seen = {}
@@ -141,14 +171,18 @@ class Host:
         self.capabilities = capabilities
         self.namespaces = [self.name, self.container]
         self.processes = []
-        make_namespaces(self.namespaces)
-        execute("ip", "-n", self.name, "-batch", "-", input="link set lo up\n" + prepare)
-        self.configurations = WORK / self.name
-        self.configurations.mkdir()
-        (self.configurations / "10.conflist").write_text(
-            json.dumps({"cniVersion": VERSION, "name": self.network, "plugins": plugins}))
-        if resident:
-            self.attach(f"{self.name}-resident", moved(capabilities))
+        try:
+            make_namespaces(self.namespaces)
+            execute("ip", "-n", self.name, "-batch", "-", input="link set lo up\n" + prepare)
+            self.configurations = WORK / self.name
+            self.configurations.mkdir()
+            (self.configurations / "10.conflist").write_text(
+                json.dumps({"cniVersion": VERSION, "name": self.network, "plugins": plugins}))
+            if resident:
+                self.attach(f"{self.name}-resident", moved(capabilities))
+        except BaseException:
+            self.close()
+            raise
 
     def path(self, namespace):
         return f"/run/netns/{namespace}"
@@ -164,11 +198,19 @@ class Host:
     def inside(self, *command):
         return ["nsenter", f"--net={self.path(self.name)}", *map(str, command)]
 
+    def make(self, namespaces):
+        """Further ones, which go with the host."""
+        self.namespaces += namespaces
+        make_namespaces(namespaces)
+
     def attach(self, namespace, capabilities=None):
         """A container that stays."""
-        make_namespaces([namespace])
-        self.namespaces.append(namespace)
+        self.make([namespace])
         execute(*self.inside(self.tools.cnitool, "add", self.network, self.path(namespace)),
+                env=self.environment(capabilities=capabilities))
+
+    def detach(self, namespace, capabilities=None):
+        execute(*self.inside(self.tools.cnitool, "del", self.network, self.path(namespace)),
                 env=self.environment(capabilities=capabilities))
 
     def measure(self, samples, count, containers=None, warm_up=True, **options):
@@ -177,7 +219,7 @@ class Host:
         paths = [self.path(container) for container in containers or [self.container]]
         output = execute(
             *self.inside(self.tools.cnitool, "bench-attach", self.network, *paths, "--count", count + warm_up, *words),
-            env=self.environment(capabilities=self.capabilities))
+            env=self.environment(capabilities=self.capabilities), patience=5 * PATIENCE)
         samples.take(output, skip=int(warm_up), memory=self.side == "inside")
 
     def measure_memory(self, samples):
@@ -190,8 +232,8 @@ class Host:
                     env=self.environment(directory, self.capabilities))
             if op == "add":
                 lines = [line.split() for line in usage.read_text().splitlines()]
-                samples.add("ADD", "peak", max(int(line[3]) for line in lines))
-                samples.add("ADD", "own", max(int(line[4]) for line in lines))
+                samples.add("ADD", "peak", max(int(line[1]) for line in lines))
+                samples.add("ADD", "own", max(int(line[2]) for line in lines))
 
     def start(self, *command):
         """A process that belongs to the host."""
@@ -202,19 +244,44 @@ class Host:
         return process
 
     def close(self):
+        """Ends all of it; what cannot be ended is told, and does not keep the rest."""
         for process in reversed(self.processes):
             process.terminate()
-            process.wait()
-        remove_namespaces(self.namespaces)
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(10)
+        try:
+            remove_namespaces(self.namespaces)
+        except RuntimeError as error:
+            print(f"{self.name} was not removed whole: {error}", file=sys.stderr)
         shutil.rmtree(Path(LEASES, self.network), ignore_errors=True)
+
+
+@contextmanager
+def every_side(tools, plugins, **options):
+    """A host for each side, until the end of the block."""
+    with ExitStack() as stack:
+        yield {side: stack.enter_context(closing(Host(tools, side, plugins, **options))) for side in SIDES}
 
 
 def floor(tools, samples, pieces, count):
     samples.take(execute(tools.floor, count, *pieces), skip=0)
+    # Its namespaces end with it, but the kernel frees them later, and would hold up who comes next.
+    time.sleep(PAUSE)
+
+
+def orders(count):
+    """Orders of `count` bodies in which each follows each other one equally often (R. M. Williams' squares)."""
+    zigzag = [(place + 1) // 2 if place % 2 else -(place // 2) for place in range(count)]
+    square = [[(body + turn) % count for body in zigzag] for turn in range(count)]
+    return square + [row[::-1] for row in square] if count % 2 else square
 
 
 def interleave(rounds, bodies):
-    """Runs the bodies in turns, each time the other way round: a slow moment of the machine meets all."""
+    """Runs the bodies in turns, in orders that change: a slow moment of the machine, and what a body leaves, meet all."""
+    turns = orders(len(bodies))
     for turn in range(rounds):
-        for body in bodies if turn % 2 else list(reversed(bodies)):
-            body()
+        for body in turns[turn % len(turns)]:
+            bodies[body]()

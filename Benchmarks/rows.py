@@ -89,7 +89,7 @@ ROWS = [
         MASTER, resident=False),
     Row("dummy+host-local", [with_leases("dummy")], None, kind="dummy"),
     Row("tap+host-local", [with_leases("tap")], None),
-    Row("ptp+host-local, portmap 2 ports", [PTP, PORTMAP], ["ptp", "host-local", "elements=8", "result"],
+    Row("ptp+host-local, portmap 2 ports", [PTP, PORTMAP], ["ptp", "host-local", "elements=8", "localnet", "result"],
         capabilities=PORTS, needs=["iptables"]),
     Row("ptp+host-local, firewall", [PTP, FIREWALL], ["ptp", "host-local", "elements=2", "result"], needs=["iptables"]),
     Row("ptp+host-local, bandwidth", [PTP, {"type": "bandwidth", **RATES}], ["ptp", "host-local", "bandwidth", "result"]),

@@ -9,14 +9,18 @@
 
 static struct batch batch;
 
-void write_in_container(struct world *world, const char *const *paths, const char *const *values, int count) {
-  if (setns(world->container, CLONE_NEWNET) != 0) fail("setns");
+void write_settings(const char *const *paths, const char *const *values, int count) {
   for (int index = 0; index < count; index++) {
     int file = open(paths[index], O_WRONLY | O_CLOEXEC);
     ssize_t length = strlen(values[index]);
     if (file < 0 || write(file, values[index], length) != length) fail(paths[index]);
     close(file);
   }
+}
+
+void write_in_container(struct world *world, const char *const *paths, const char *const *values, int count) {
+  if (setns(world->container, CLONE_NEWNET) != 0) fail("setns");
+  write_settings(paths, values, count);
   if (setns(world->outside, CLONE_NEWNET) != 0) fail("setns");
 }
 

@@ -12,6 +12,9 @@ void make_directories(void) {
   mkdir("/var/lib/cni", 0755);
   if (mkdir(base, 0755) != 0 && errno != EEXIST) fail(base);
   if (chdir(base) != 0) fail(base);
+  // Of a run that was killed.
+  unlink(lease_file);
+  unlink(result_file);
 }
 
 static void write_file(const char *name, const char *content, size_t length, int flags) {

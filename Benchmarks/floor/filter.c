@@ -38,23 +38,31 @@ void make_set(struct world *world) {
   nft_perform(world->netfilter, "create set");
 }
 
-void change_elements(struct world *world, int count, int add) {
+// All elements travel in one message. `owner` is the container whose they are.
+static void change_elements(struct world *world, uint16_t type, int count, uint32_t owner) {
   static const char comment[56] = "\0\066cni:network/container-0123456789abcdef0123456789/eth0";
-  uint16_t type = add ? NFT_MSG_NEWSETELEM : NFT_MSG_DELSETELEM;
   nft_start();
+  nft_begin(nftables | type, NLM_F_REQUEST | NLM_F_CREATE | NLM_F_ACK, NFPROTO_INET);
+  text(&batch, NFTA_SET_ELEM_LIST_TABLE, table);
+  text(&batch, NFTA_SET_ELEM_LIST_SET, set);
+  size_t list = open_attribute(&batch, NLA_F_NESTED | NFTA_SET_ELEM_LIST_ELEMENTS);
   for (int index = 0; index < count; index++) {
-    nft_begin(nftables | type, NLM_F_REQUEST | NLM_F_CREATE | (index == count - 1 ? NLM_F_ACK : 0), NFPROTO_INET);
-    text(&batch, NFTA_SET_ELEM_LIST_TABLE, table);
-    text(&batch, NFTA_SET_ELEM_LIST_SET, set);
-    size_t list = open_attribute(&batch, NLA_F_NESTED | NFTA_SET_ELEM_LIST_ELEMENTS);
     size_t element = open_attribute(&batch, NLA_F_NESTED | NFTA_LIST_ELEM);
     size_t key = open_attribute(&batch, NLA_F_NESTED | NFTA_SET_ELEM_KEY);
-    uint32_t value[2] = {index, count};
+    uint32_t value[2] = {index, count << 8 | owner};
     attribute(&batch, NFTA_DATA_VALUE, value, sizeof value);
     close_attribute(&batch, key);
-    if (add) attribute(&batch, NFTA_SET_ELEM_USERDATA, comment, sizeof comment);
+    if (type == NFT_MSG_NEWSETELEM) attribute(&batch, NFTA_SET_ELEM_USERDATA, comment, sizeof comment);
     close_attribute(&batch, element);
-    close_attribute(&batch, list);
   }
+  close_attribute(&batch, list);
   nft_perform(world->netfilter, "elements");
+}
+
+void add_elements(struct world *world, int count, uint32_t owner) {
+  change_elements(world, NFT_MSG_NEWSETELEM, count, owner);
+}
+
+void remove_elements(struct world *world, int count, uint32_t owner) {
+  change_elements(world, NFT_MSG_DELSETELEM, count, owner);
 }

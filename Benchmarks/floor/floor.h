@@ -52,9 +52,11 @@ int other_end_of_last_link(void);
 
 // links.c
 int make_bridge(int host);
+void make_port(struct world *world);
 void make_pair(struct world *world);
 void attach_loopback(struct world *world), detach_loopback(struct world *world);
 void attach_bridge(struct world *world), attach_ptp(struct world *world), attach_macvlan(struct world *world);
+void open_to_loopback(struct world *world);
 void detach_link(struct world *world);
 void attach_device(struct world *world), detach_device(struct world *world);
 
@@ -62,11 +64,13 @@ void attach_device(struct world *world), detach_device(struct world *world);
 void shape(struct world *world), unshape(struct world *world);
 void route_by_source(struct world *world), unroute_by_source(struct world *world);
 void tune(struct world *world), untune(struct world *world);
+void write_settings(const char *const *paths, const char *const *values, int count);
 void write_in_container(struct world *world, const char *const *paths, const char *const *values, int count);
 
 // filter.c
 void make_set(struct world *world);
-void change_elements(struct world *world, int count, int add);
+void add_elements(struct world *world, int count, uint32_t owner);
+void remove_elements(struct world *world, int count, uint32_t owner);
 
 // files.c
 void make_directories(void);

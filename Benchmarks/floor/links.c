@@ -88,6 +88,14 @@ static int make_veth(int host, const char *name, const char *other, int namespac
   return perform(host, &batch, "create veth");
 }
 
+// A container's end on the bridge, as on a node at work: a bridge's first port changes the bridge, too, and later ones
+// do not.
+void make_port(struct world *world) {
+  make_veth(world->host, "port0", "port1", -1, world->bridge);
+  set_flags("port1", IFF_UP);
+  perform(world->host, &batch, "set up port");
+}
+
 // A pair on the host: what macvlan stands on, and what host-device moves.
 void make_pair(struct world *world) {
   world->device = make_veth(world->host, "card0", "card1", -1, 0);
@@ -122,9 +130,23 @@ void attach_bridge(struct world *world) {
   address_inside(world);
 }
 
+// Of the host's end of a pair: no waiting for duplicates of its addresses.
+static void settle_host_end(void) {
+  static const char *const path = "/proc/sys/net/ipv6/conf/vethfloor/accept_dad", *const value = "0";
+  write_settings(&path, &value, 1);
+}
+
+// Lets a mapped port be reached by the host's 127.0.0.1; of a bridge the first container's plugins have done it.
+void open_to_loopback(struct world *world) {
+  static const char *const path = "/proc/sys/net/ipv4/conf/vethfloor/route_localnet", *const value = "1";
+  (void)world;
+  write_settings(&path, &value, 1);
+}
+
 void attach_ptp(struct world *world) {
   world->host_link = make_veth(world->host, "vethfloor", "eth0", world->container, 0);
   world->container_link = other_end_of_last_link();
+  settle_host_end();
   settle(world);
   set_flags("eth0", IFF_UP);
   add_address(world->container_link, address, 16, IFA_F_NOPREFIXROUTE);

@@ -7,9 +7,9 @@
 // memory counts until the child's exec.
 //
 // Under any other name it stands in for a plugin: it runs the file of that name in the directory `real` beside it, with
-// the standard streams it has, and appends a line to the file `usage` beside it: the name, nanoseconds, nanoseconds of
-// the processor, peak in KiB as above; and how much of the memory that it has at its end is not the executable's or any
-// other file's, for which the process is traced.
+// the standard streams it has, and appends a line to the file `usage` beside it: the name, the peak in KiB as above, and
+// how much of the memory that it has at its end is not the executable's or any other file's, for which the process is
+// traced.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -73,7 +73,6 @@ static int run_traced(char **arguments, const char *name, const char *usage_file
   struct rusage usage;
   int status;
   long own = 0;
-  long long start = now();
   pid_t child = fork();
   if (child == 0) {
     if (ptrace(PTRACE_TRACEME, 0, 0, 0) == 0) execve(arguments[0], arguments, environ);
@@ -96,11 +95,8 @@ static int run_traced(char **arguments, const char *name, const char *usage_file
     }
     ptrace(PTRACE_CONT, child, 0, signal);
   }
-  long long end = now();
   char text[400];
-  int length = snprintf(
-      text, sizeof text, "%s %lld %lld %ld %ld\n", name, end - start,
-      nanoseconds(usage.ru_utime) + nanoseconds(usage.ru_stime), usage.ru_maxrss, own);
+  int length = snprintf(text, sizeof text, "%s %ld %ld\n", name, usage.ru_maxrss, own);
   int file = open(usage_file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
   if (file < 0 || write(file, text, length) != length) return -1;
   return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
