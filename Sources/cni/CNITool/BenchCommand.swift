@@ -14,8 +14,8 @@ enum BenchCommand {
   ///
   /// Prints for each of the N times `ADD wall cpu` and `DEL wall cpu`, of all containers together, in nanoseconds, the
   /// processor's time including that of plugins executed; between them, where there are several, `EACH wall` for each
-  /// ADD; and at the end `MEMORY peak own child`, in KiB: how much the attachments raised this process' peak resident
-  /// set, how much the part of it that it has alone, and the peak of the largest child.
+  /// ADD; and at the end `MEMORY peak own`, in KiB: how much the attachments raised this process' peak resident set, and
+  /// how much the part of it that it has alone.
   static func run(_ words: [String]) -> Int32 {
     do {
       let count = Arguments.Option("--count", value: "N", help: "")
@@ -53,7 +53,7 @@ enum BenchCommand {
         usleep(50_000)
       }
       let after = Memory.now()
-      try Terminal.print("MEMORY \(after.peak - before.peak) \(after.own - before.own) \(after.child)")
+      try Terminal.print("MEMORY \(after.peak - before.peak) \(after.own - before.own)")
       return 0
     } catch {
       Terminal.complain("\(name): \(error)")
@@ -99,7 +99,6 @@ private struct Moment {
 private struct Memory {
   var peak = 0
   var own = 0
-  var child = 0
 
   static func now() -> Memory {
     var memory = Memory()
@@ -114,9 +113,6 @@ private struct Memory {
         if words[0] == "RssAnon:" { memory.own = value }
       }
     }
-    var usage = rusage()
-    getrusage(__rusage_who_t(RUSAGE_CHILDREN.rawValue), &usage)
-    memory.child = usage.ru_maxrss
     return memory
   }
 }
