@@ -93,9 +93,11 @@ struct ForeignMasquerade {
 
   /// Removes the chain of iptables-legacy, which works in a kernel without nf_tables, too.
   func removeLegacy() throws {
+    var steps = EveryStep()
     for family in [AddressFamily.ipv4, .ipv6] where isPresentInLegacyTable(family) {
-      try IPTables(family).removeLegacyChain(chainName, table: .nat)
+      steps.attempt { try IPTables(family).removeLegacyChain(chainName, table: .nat) }
     }
+    try steps.finish()
   }
 
   private static let postrouting = "POSTROUTING"
@@ -126,12 +128,14 @@ struct ForeignMasquerade {
 
   /// The same for what iptables-legacy made; without nf_tables, too.
   static func removeAllLegacy(where stale: StaleMarks) throws {
+    var steps = EveryStep()
     for family in [AddressFamily.ipv4, .ipv6] {
       let rules = LegacyTable(IPTablesTable(.nat, family))?[postrouting]?.rules ?? []
       for mark in staleOwners(in: rules.compactMap(\.comment), stale) {
-        try IPTables(family).removeLegacyChain(mark.chainName, table: .nat)
+        steps.attempt { try IPTables(family).removeLegacyChain(mark.chainName, table: .nat) }
       }
     }
+    try steps.finish()
   }
 
   /// Whose masquerading these comments are of, if it is of the network and not valid any more.

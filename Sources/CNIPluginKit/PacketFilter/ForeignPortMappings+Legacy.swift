@@ -25,19 +25,24 @@ extension ForeignPortMappings {
 
   /// `choose` says which chains are there that have to go.
   private static func removeLegacy(_ choose: (AddressFamily) -> [String]) throws {
+    var steps = EveryStep()
     for family in [AddressFamily.ipv4, .ipv6] {
-      let iptables = IPTables(family)
-      // Another plugin may change the table between the look and the change, which then finds nothing to change.
-      for attempt in 1... {
-        let names = choose(family)
-        if names.isEmpty { break }
-        do {
-          let saved = SavedTable(try iptables.saveLegacy(.nat))
-          try iptables.restore(saved.removal(of: names), form: .legacy)
-          break
-        } catch {
-          if attempt == 20 { throw error }
-        }
+      steps.attempt { try removeLegacy(family, choose) }
+    }
+    try steps.finish()
+  }
+
+  private static func removeLegacy(_ family: AddressFamily, _ choose: (AddressFamily) -> [String]) throws {
+    let iptables = IPTables(family)
+    // Another plugin may change the table between the look and the change, which then finds nothing to change.
+    for attempt in 1... {
+      let names = choose(family)
+      if names.isEmpty { return }
+      do {
+        let saved = SavedTable(try iptables.saveLegacy(.nat))
+        return try iptables.restore(saved.removal(of: names), form: .legacy)
+      } catch {
+        if attempt == 20 { throw error }
       }
     }
   }
