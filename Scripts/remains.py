@@ -87,17 +87,19 @@ def changes(before, after):
             yield what, "\n".join(lines)[:3000] or f"{before[what]!r} before, {after[what]!r} after"
 
 
-# What comes and goes with links.
-OF_LINKS = {"ip link", "ip address", "ip route", "tc qdisc"}
+def veths():
+    return {link["ifname"] for link in json.loads(output("ip", "-j", "link", "show", "type", "veth")) if link}
 
 
 def settled(before, part=lambda whole: whole, seconds=5, links=60):
     """The host, or a part of it, once it is as it was, or after that time: the kernel takes the links of a namespace that has
-    gone away at a moment of its own, on a busy machine many seconds later, for which there is a time of its own."""
+    gone away at a moment of its own, on a busy machine many seconds later, so that these have a time of their own."""
     begin = time.monotonic()
     while True:
         after = part(host())
-        different = {what for what in before if before[what] != after[what]}
-        if not different or time.monotonic() - begin > (links if different & OF_LINKS else seconds):
+        if after == before:
+            return after
+        awaited = veths().difference(before.get("ip link", ()))
+        if time.monotonic() - begin > (links if awaited else seconds):
             return after
         time.sleep(0.2)
