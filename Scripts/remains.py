@@ -1,5 +1,6 @@
 """All that networks of containers could leave on a host, as the tools of an administrator show it."""
 
+import difflib
 import json
 import re
 import subprocess
@@ -33,11 +34,16 @@ def files(*directories):
         if (path.is_file() or path.is_symlink()) and not path.name.startswith(KEPT))  # fmt: skip
 
 
-def host():
-    links = json.loads(output("ip", "-j", "address"))
-    rules = {
+def rules():
+    """All rule sets that lead packets anywhere, by the name of who shows them."""
+    forms = {
         f"{program}-{form}-save": without_counters(output(f"{program}-{form}-save"))
         for program in ("iptables", "ip6tables") for form in ("nft", "legacy")}  # fmt: skip
+    return {"nft list ruleset": output("nft", "list", "ruleset"), **forms}
+
+
+def host():
+    links = json.loads(output("ip", "-j", "address"))
     return {
         "ip link": sorted(link["ifname"] for link in links),
         "ip address": sorted(f"{link['ifname']} {address['local']}/{address['prefixlen']}" for link in links
@@ -47,8 +53,7 @@ def host():
         "ip rule": [line for family in ("-4", "-6") for line in output("ip", family, "rule").splitlines()],
         # Without the numbers that the kernel gives them when somebody asks.
         "ip netns": sorted(line.split()[0] for line in output("ip", "netns").splitlines()),
-        "nft list ruleset": output("nft", "list", "ruleset"),
-        **rules,
+        **rules(),
         "tc qdisc": output("tc", "qdisc", "show"),
         "conntrack -L": connections(),
         "conntrack -L --dst-nat": connections("--dst-nat"),
@@ -73,18 +78,28 @@ def links_settle(seconds=120):
 
 
 def changes(before, after):
-    """Yields what is different, with what there was and what there is."""
+    """Yields what is different, with the lines that are gone (-) and that have come (+)."""
     for what in before:
         if before[what] != after[what]:
-            yield what, f"before:\n{before[what]}\nafter:\n{after[what]}"[:3000]
+            was, found = (value.splitlines() if isinstance(value, str) else list(map(str, value))
+                          for value in (before[what], after[what]))  # fmt: skip
+            lines = list(difflib.unified_diff(was, found, "before", "after", lineterm="", n=2))
+            yield what, "\n".join(lines)[:3000] or f"{before[what]!r} before, {after[what]!r} after"
 
 
-def settled(before, part=lambda whole: whole, seconds=5):
+def veths():
+    return {link["ifname"] for link in json.loads(output("ip", "-j", "link", "show", "type", "veth")) if link}
+
+
+def settled(before, part=lambda whole: whole, seconds=5, links=60):
     """The host, or a part of it, once it is as it was, or after that time: the kernel takes the links of a namespace that has
-    gone away at a moment of its own."""
-    deadline = time.monotonic() + seconds
+    gone away at a moment of its own, on a busy machine many seconds later, so that these have a time of their own."""
+    begin = time.monotonic()
     while True:
         after = part(host())
-        if after == before or time.monotonic() > deadline:
+        if after == before:
+            return after
+        awaited = veths().difference(before.get("ip link", ()))
+        if time.monotonic() - begin > (links if awaited else seconds):
             return after
         time.sleep(0.2)

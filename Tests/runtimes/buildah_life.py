@@ -3,18 +3,16 @@
 It publishes no ports, nothing of it goes on running, and networks are neither connected, nor disconnected, nor reloaded.
 """
 
-import os
 import signal
 import subprocess
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
-from containerd import leases, write_networks
+from containerd import write_networks
 from image import ANSWER
-from killing import AT_THE_END, MOMENTS, kill_at
-from node import HOST, OUTSIDE, Failure, command_line, ip, run
+from killing import Kills, write_with_holds
+from node import HOST, OUTSIDE, Failure, answering, command_line, end, ip, leases, run
 from podman import configure
 from traffic import (
     OUTSIDE_PORTS,
@@ -55,9 +53,9 @@ def serve(working, networks, name):
                                stderr=subprocess.DEVNULL, text=True)  # fmt: skip
     if "ready" not in process.stdout.readline():
         raise Failure(f"{name} does not run")
-    pid = next(path.name for path in Path("/proc").glob("[0-9]*") if command_line(path.name)[:2] == ["/bin/answer", name])
+    pid = answering(name)
     namespace = f"/proc/{pid}/ns/net"
-    return process, int(pid), Server(name, namespace, addresses(namespace))
+    return process, pid, Server(name, namespace, addresses(namespace))
 
 
 def steps(report):
@@ -70,14 +68,14 @@ def steps(report):
             *direct(first), *direct(second), *world(first), *world(second), *direct(second, "b1", first.namespace),
             *direct(second, "outside", "client"),
         ])  # fmt: skip
-        for end in (pid, other_pid):
-            os.kill(end, signal.SIGTERM)
-        report.same("exit status", [process.wait(20), other.wait(20)], [0, 0])
+        for each in (pid, other_pid):
+            end(each, signal.SIGTERM)
+        report.same("exit status", [process.wait(60), other.wait(60)], [0, 0])
         report.same("leases", leases(*NETWORKS), [])
         process, pid, again = serve(working, NETWORKS, "b1")
         expect_answers(report, [*direct(again), *world(again)])
-        os.kill(pid, signal.SIGTERM)
-        report.same("exit status of the second time", process.wait(20), 0)
+        end(pid, signal.SIGTERM)
+        report.same("exit status of the second time", process.wait(60), 0)
 
 
 def many(report):
@@ -88,8 +86,8 @@ def many(report):
         report.same("different addresses", len({address for one in servers for address in every_address(one)}), 48)
         expect_answers(report, [question for one in servers for question in direct(one)])
         for _, pid, _ in started:
-            os.kill(pid, signal.SIGTERM)
-        report.same("exit status", [process.wait(20) for process, _, _ in started], 12 * [0])
+            end(pid, signal.SIGTERM)
+        report.same("exit status", [process.wait(60) for process, _, _ in started], 12 * [0])
         report.same("leases", leases(*NETWORKS), [])
 
 
@@ -117,28 +115,32 @@ def killed(report):
         keep = f"{Path('/var/lib/cni/networks/one', kept.addresses[4][0]).read_text().split()[0]}/eth0"
         own = leases(*NETWORKS)
 
-        def clean_up(what):
+        def clean_up(moment):
             for left in Path("/proc").glob("[0-9]*"):
                 if command_line(left.name)[:2] == ["/bin/answer", "b1"]:
-                    os.kill(int(left.name), signal.SIGKILL)
+                    end(int(left.name))
             for path in Path("/run/netns").iterdir():
                 if path.name != "client" and not path.samefile(kept.namespace):
                     ip("netns", "delete", path.name)
             collect(*NETWORKS, keep=[keep])
-            report.same(f"leases after buildah was killed {what}", leases(*NETWORKS), own)
+            kills.nothing_left(moment, leases(*NETWORKS), own)
 
-        started = time.monotonic()
-        running, answering, _ = serve(working, NETWORKS, "b1")
-        duration = time.monotonic() - started
-        running.kill()
-        running.wait()
-        clean_up("with the step under way")
-        for moment in (*MOMENTS, AT_THE_END):
-            kill_at(report, moment, duration, working.command(NETWORKS, "/bin/answer", "b1"))
-            clean_up(f"at {moment}")
+        try:
+            with Kills(report, "buildah run", "ADD", sum(map(write_with_holds, write_networks().values()))) as kills:
+                command = working.command(NETWORKS, "/bin/answer", "b1")
+                for moment in (None, *kills.moments()):
+                    if moment is None:
+                        running = kills.measure(command)
+                        running.kill()
+                        running.wait()
+                    else:
+                        kills.kill(moment, command)
+                    clean_up(moment)
+        finally:
+            write_networks()
         expect_answers(report, [*direct(kept), *world(kept)])
-        os.kill(pid, signal.SIGTERM)
-        process.wait(20)
+        end(pid, signal.SIGTERM)
+        process.wait(60)
 
 
 SCENARIOS = {

@@ -1,10 +1,11 @@
 """containerd as a service of the throw-away host, and networks as an administrator configures them."""
 
 import json
+import subprocess
 from pathlib import Path
 
 from image import PAUSE
-from node import NETWORKS, PLUGINS, run, start, wait_until
+from node import NETWORKS, PLUGINS, required, run, start
 
 SOCKET = "/run/containerd/containerd.sock"
 CONFIGURATION = f"""
@@ -36,19 +37,17 @@ def network(number, name, *plugins):
             {"type": "firewall"},
             *plugins,
             {"type": "tuning", "sysctl": {"net.core.somaxconn": "500"}},
-            {"type": "hold"},
         ],
     }  # fmt: skip
 
 
 def write_networks():
+    """The files, by their networks' names."""
+    files = {}
     for number, name, plugins in ((1, "one", [{"type": "bandwidth", "capabilities": {"bandwidth": True}}]), (2, "two", [])):
-        Path(NETWORKS, f"1{number}-{name}.conflist").write_text(json.dumps(network(number, name, *plugins)))
-
-
-def leases(*names):
-    return sorted(f"{name} {path.name}" for name in names for path in Path("/var/lib/cni/networks", name).glob("*")
-                  if not path.name.startswith(("lock", "last_reserved")))  # fmt: skip
+        files[name] = Path(NETWORKS, f"1{number}-{name}.conflist")
+        files[name].write_text(json.dumps(network(number, name, *plugins)))
+    return files
 
 
 class Containerd:
@@ -58,7 +57,7 @@ class Containerd:
         Path("/etc/containerd").mkdir(exist_ok=True)
         Path("/etc/containerd/config.toml").write_text(CONFIGURATION)
         self.process = start("containerd", "--config", "/etc/containerd/config.toml")
-        wait_until(lambda: run("ctr", "version", check=False).returncode == 0, 20)
+        required("containerd answers", lambda: run("ctr", "version", check=False).returncode == 0, 60)
 
     def load(self, namespace):
         run("ctr", "--namespace", namespace, "images", "import", "/run/images.tar")
@@ -70,7 +69,11 @@ class Containerd:
 
     def stop(self):
         self.process.terminate()
-        self.process.wait(20)
+        try:
+            self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            print("containerd does not stop, and is killed", flush=True)
+            self.kill()
 
     def restart(self, kill=False):
         self.kill() if kill else self.stop()

@@ -14,6 +14,8 @@ MOUNTS = Path("/sys/fs/cgroup")
 PREFIX = "swift-cni-runtimes."
 # What runtimes ask for; with these alone they do without the rest.
 CONTROLLERS = ("cpu", "cpuacct", "cpuset", "devices", "freezer", "pids", "systemd")
+# And of version 2.
+UNIFIED = ("cpu", "cpuset", "io", "memory", "pids")
 
 
 def is_unified():
@@ -27,17 +29,35 @@ def _tops():
     return [MOUNTS / name for name in CONTROLLERS if (MOUNTS / name).is_dir()]
 
 
+def hand_down():
+    """What is below has no more controllers than what the root of version 2 hands down: as systemd has it anyway. Gives those that
+    it did not."""
+    if not is_unified():
+        return []
+    file = MOUNTS / "cgroup.subtree_control"
+    before = file.read_text().split()
+    for controller in set(UNIFIED).difference(before):
+        _write(file, f"+{controller}")
+    return sorted(set(UNIFIED).intersection(file.read_text().split()).difference(before))
+
+
+def take_back(controllers):
+    """Unless another run needs them. The kernel refuses while anybody hands them on."""
+    if not any(MOUNTS.glob(f"{PREFIX}*")):
+        for controller in controllers:
+            _write(MOUNTS / "cgroup.subtree_control", f"-{controller}")
+
+
+def _write(file, text):
+    try:
+        file.write_text(text)
+    except OSError:
+        pass
+
+
 def make(name):
     """Makes the group in every hierarchy; gives its directories."""
     groups = []
-    if is_unified():
-        # As systemd has it anyway: what is below has no more controllers than what is handed down.
-        handed_down = (MOUNTS / "cgroup.subtree_control").read_text().split()
-        for controller in {"cpu", "cpuset", "io", "memory", "pids"}.difference(handed_down):
-            try:
-                (MOUNTS / "cgroup.subtree_control").write_text(f"+{controller}")
-            except OSError:
-                pass
     for top in _tops():
         group = top / (PREFIX + name)
         group.mkdir(exist_ok=True)
@@ -53,8 +73,8 @@ def make(name):
 
 
 def sweep(name=""):
-    """Removes the groups of that name, or those of runs that have ended without doing so. Tells whether all of them are gone."""
-    gone = True
+    """Removes the groups of that name, or those of runs that have ended without doing so. Gives those that are left."""
+    left = []
     for top in _tops():
         for group in top.glob(f"{PREFIX}{name}*"):
             if not name and Path("/proc", group.name.removeprefix(PREFIX).split(".")[0]).exists():
@@ -62,15 +82,20 @@ def sweep(name=""):
             for directory in sorted((path for path in group.rglob("*") if path.is_dir()), reverse=True) + [group]:
                 try:
                     directory.rmdir()
+                except FileNotFoundError:
+                    pass
                 except OSError:
-                    gone = False
-    return gone
+                    left.append(str(directory))
+    return left
 
 
 @contextmanager
 def removed_at_the_end(name, seconds=30):
-    """Groups go when this process is through with them, or has come to its end, be it by SIGKILL: a process of its own
-    sees to that, and ends with it."""
+    """Groups go when this process is through with them, or has come to its end, be it by SIGKILL, and what was switched on for them
+    is switched off: a process of its own sees to that, and ends with it. Gives a list, in which are afterwards those that
+    cannot be removed."""
+    left = []
+    switched_on = hand_down()
     reader, writer = os.pipe()
     done, tell = os.pipe()
     child = os.fork()
@@ -86,18 +111,23 @@ def removed_at_the_end(name, seconds=30):
         os.close(done)
         os.read(reader, 1)
         deadline = time.monotonic() + seconds
-        while not sweep(name) and time.monotonic() < deadline:
+        while (remaining := sweep(name)) and time.monotonic() < deadline:
             time.sleep(0.1)
+        take_back(switched_on)
+        try:
+            os.write(tell, "\n".join(remaining).encode()[:4000])
+        except BrokenPipeError:
+            pass  # Nobody is there any more who would tell.
         os._exit(0)
     os.waitpid(child, 0)
     os.close(reader)
     os.close(tell)
     try:
-        yield
+        yield left
     finally:
         os.close(writer)
-        os.read(done, 1)
-        os.close(done)
+        with os.fdopen(done) as file:
+            left += file.read().splitlines()
 
 
 def enter():

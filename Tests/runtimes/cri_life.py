@@ -4,17 +4,15 @@ A pod keeps the networks it has begun with: they are neither connected, nor disc
 """
 
 import os
-import signal
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
-from containerd import leases, write_networks
-from killing import AT_THE_END, MOMENTS, awaiting
+from containerd import write_networks
+from killing import Kills, write_with_holds
 from kubelet import Kubelet
-from node import HOST, ask, ip, remains, run, wait_until
+from node import HOST, ask, end, ip, leases, remains, required, run, wait_until, without_plugin
 from traffic import Server, collect, direct, every_address, expect_answers, outside_server, published, unpublished, world
 
 NETWORKS = ("one", "two")
@@ -115,13 +113,13 @@ class Life:
         report.same("addresses of the same pod", again.addresses, first.addresses)
         expect_answers(report, [*direct(again), *published(again), *world(again)])
 
-        os.kill(again.pid, signal.SIGKILL)
-        wait_until(lambda: kubelet.client.PodSandboxStatus(pod_sandbox_id=one).status.state != 0)
+        end(again.pid)
+        required("the pod's end is noticed", lambda: kubelet.client.PodSandboxStatus(pod_sandbox_id=one).status.state != 0)
         kubelet.client.StopPodSandbox(pod_sandbox_id=one)
         two, second = kubelet.pod("p1", PORTS, attempt=1)
         kubelet.client.RemovePodSandbox(pod_sandbox_id=one)
         expect_answers(report, [*direct(second), *published(second), *world(second)])
-        report.same("leases", sorted(lease.split()[1] for lease in leases(*NETWORKS)), every_address(second))
+        report.same("leases", leases(*NETWORKS), every_address(second))
         kubelet.remove(two)
         unpublished(report, PORTS)
 
@@ -150,10 +148,7 @@ class Life:
                    if "containerd-shim" in executable(path) or is_inside(path, first.namespace)]  # fmt: skip
         kubelet.daemon.kill()
         for victim in victims:
-            try:
-                os.kill(victim, signal.SIGKILL)
-            except ProcessLookupError:
-                pass  # Its end was that of another one.
+            end(victim)
         kubelet.restart(kill=True)
         kubelet.remove_all()
         report.same("leases", leases(*NETWORKS), [])
@@ -168,50 +163,83 @@ class Life:
         report.same("leases", leases(*NETWORKS), [])
         unpublished(report, PORTS)
 
+    def plugin_goes(self, report):
+        """A plugin's executable is gone when a pod is stopped: the kubelet is told, and tries again until it is there."""
+        kubelet = self.kubelet
+        one, _ = kubelet.pod("p1", PORTS)
+        two, second = kubelet.pod("p2")
+        with without_plugin("portmap"):
+            try:
+                kubelet.client.StopPodSandbox(pod_sandbox_id=one)
+                report.expect("the pod is not stopped", False)
+            except grpc.RpcError as error:
+                said = error.details()
+                report.expect("the kubelet is told which plugin is missing", 'failed to find plugin "portmap"' in said, said)
+        kubelet.remove(one)
+        report.same("leases of what is left", leases(*NETWORKS), every_address(second))
+        unpublished(report, PORTS)
+        expect_answers(report, [*direct(second), *world(second)])
+        kubelet.remove(two)
+
     def killed_midway(self, report):
         """containerd, at moments of RunPodSandbox and StopPodSandbox: the kubelet removes what is listed after the next
         start, and `cnitool gc` what is not."""
         kubelet = self.kubelet
         kept_id, kept = kubelet.pod("kept", (("tcp", 8099, 80),))
         own = leases(*NETWORKS)
-        keep = [f"{kept_id}/eth0", f"{kept_id}/eth1"]
-        for call in ("run", "stop"):
-            duration = 0
-            for moment in (None, *MOMENTS, *([AT_THE_END] if call == "run" else [])):
-                identifier = None if call == "run" else kubelet.sandbox("p1", PORTS)
-
-                def work():
-                    try:
-                        if call == "run":
-                            kubelet.sandbox("p1", PORTS)
-                        else:
-                            kubelet.client.StopPodSandbox(pod_sandbox_id=identifier)
-                    except (grpc.RpcError, ValueError):
-                        pass
-
-                thread = threading.Thread(target=work, daemon=True)
-                started = time.monotonic()
-                if moment is None:
-                    thread.start()
-                    thread.join()
-                    duration = time.monotonic() - started
-                else:
-                    with awaiting(report, moment, duration) as wait:
-                        thread.start()
-                        wait()
-                        kubelet.restart(kill=True)
-                        thread.join(5)
-                for item in kubelet.client.ListPodSandbox().items:
-                    if item.id != kept_id:
-                        kubelet.remove(item.id)
-                collect(*NETWORKS, keep=keep)
-                for path in Path("/run/netns").glob("cni-*"):
-                    if not path.samefile(kept.namespace):
-                        ip("netns", "delete", path.name)
-                report.same(f"leases after the end at {moment} of {call}", leases(*NETWORKS), own)
-                unpublished(report, PORTS, 0.2)
+        places = sum(map(write_with_holds, write_networks().values()))
+        kubelet.restart()
+        try:
+            for call, command in (("RunPodSandbox", "ADD"), ("StopPodSandbox", "DEL")):
+                with Kills(report, call, command, places) as kills:
+                    for moment in (None, *kills.moments()):
+                        self.kill_midway(kills, moment)
+                        for item in kubelet.client.ListPodSandbox().items:
+                            if item.id != kept_id:
+                                kubelet.remove(item.id)
+                        collect(*NETWORKS, keep=[f"{kept_id}/eth0", f"{kept_id}/eth1"])
+                        for path in Path("/run/netns").glob("cni-*"):
+                            if not path.samefile(kept.namespace):
+                                ip("netns", "delete", path.name)
+                        kills.nothing_left(moment, leases(*NETWORKS), own)
+                        unpublished(report, PORTS)
+        finally:
+            write_networks()
+            kubelet.restart()
         expect_answers(report, [*direct(kept), *published(kept), *world(kept)])
         kubelet.remove(kept_id)
+
+    def kill_midway(self, kills, moment):
+        kubelet = self.kubelet
+        identifier = kubelet.sandbox("p1", PORTS) if kills.command == "DEL" else None
+        outcome = []
+
+        def work():
+            try:
+                if identifier:
+                    kubelet.client.StopPodSandbox(pod_sandbox_id=identifier)
+                else:
+                    kubelet.sandbox("p1", PORTS)
+                outcome.append("done")
+            except grpc.RpcError as error:
+                outcome.append(error.code())
+
+        call = threading.Thread(target=work, daemon=True)
+        if moment is None:
+            with kills.measured():
+                call.start()
+                call.join()
+            return
+        daemon = kubelet.daemon.process
+        with kills.at(moment) as wait:
+            call.start()
+            caller = wait()
+            lived = daemon.poll() is None and call.is_alive()
+            kubelet.daemon.kill()
+            # That the daemon is gone is what ends the call.
+            call.join(60)
+            kubelet.restart(kill=True)
+        kills.count(moment, lived and outcome == [grpc.StatusCode.UNAVAILABLE] and caller in (None, daemon.pid))
 
 
 def is_inside(process, namespace):
@@ -242,6 +270,7 @@ def live(report):
         "containerd restarted": life.restarted,
         "containerd and the pod killed": life.all_killed,
         "namespace gone": life.namespace_gone,
+        "a plugin gone": life.plugin_goes,
         "containerd killed midway": life.killed_midway,
     }.items():
         report.run(title, scenario)

@@ -6,17 +6,14 @@ waited for (`--detach`) is left to the administrator.
 """
 
 import subprocess
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from containerd import Containerd, leases, write_networks
+from containerd import Containerd, write_networks
 from image import ANSWER
-from killing import AT_THE_END, kill_at
-from node import LOCAL, Failure, ask, command_line, run, wait_until
+from killing import Kills, write_with_holds
+from node import LOCAL, Failure, answering, ask, leases, required, run
 from traffic import Server, addresses, collect, direct, every_address, expect_answers, outside_server, world
-
-MOMENTS = (0.3, 0.5, 0.7, 0.9)
 
 
 def ctr(*arguments, **keywords):
@@ -35,8 +32,7 @@ def serve(name):
 
 def server(name):
     """The container of that name, which runs."""
-    pid = next(path.name for path in Path("/proc").glob("[0-9]*") if command_line(path.name)[:2] == ["/bin/answer", name])
-    namespace = f"/proc/{pid}/ns/net"
+    namespace = f"/proc/{answering(name)}/ns/net"
     return Server(name, namespace, addresses(namespace))
 
 
@@ -59,13 +55,18 @@ def detached(name):
     """Starts a container and leaves it to itself."""
     ctr("run", "--cni", "--detach", ANSWER, name, "/bin/answer", name, "tcp/80", "udp/53")
     started = server(name)
-    wait_until(lambda: ask(started.namespace, "tcp", LOCAL[4], 80).startswith(name))
+    required(f"{name} answers itself", lambda: ask(started.namespace, "tcp", LOCAL[4], 80).startswith(name))
     return started
+
+
+def has_stopped(name):
+    tasks = {line.split()[0]: line.split()[-1] for line in ctr("tasks", "ls").splitlines()}
+    return tasks.get(name, "STOPPED") == "STOPPED"
 
 
 def remove(name):
     ctr("tasks", "kill", "--signal", "SIGTERM", name)
-    wait_until(lambda: "RUNNING" not in ctr("tasks", "ls"))
+    required(f"{name} has stopped", lambda: has_stopped(name))
     ctr("tasks", "delete", name)
     ctr("containers", "delete", name)
     collect("one")
@@ -83,7 +84,7 @@ def repeated(report):
             *direct(second, "x1", first.namespace), *world(first),
         ])  # fmt: skip
         end(two, "x2")
-        report.same("leases of what is left", [lease.split()[1] for lease in leases("one")], every_address(first))
+        report.same("leases of what is left", leases("one"), every_address(first))
         remove("x1")
         report.same(f"leases, with containerd: {what}", leases("one"), [])
 
@@ -104,25 +105,29 @@ def killed(report):
     keep = f"{Path('/var/lib/cni/networks/one', kept.addresses[4][0]).read_text().split()[0]}/eth0"
     own = leases("one")
 
-    def clean_up(name, what):
+    def clean_up(name, moment):
         ctr("tasks", "kill", "--signal", "SIGKILL", name, check=False)
-        wait_until(lambda: name not in ctr("tasks", "ls") or "STOPPED" in ctr("tasks", "ls"))
+        required(f"{name} has stopped", lambda: has_stopped(name))
         ctr("tasks", "delete", name, check=False)
         ctr("containers", "delete", name, check=False)
         collect("one", keep=[keep])
-        report.same(f"leases after ctr was killed {what}", leases("one"), own)
+        kills.nothing_left(moment, leases("one"), own)
 
-    started = time.monotonic()
-    process, _ = serve("x1")
-    duration = time.monotonic() - started
-    process.kill()
-    process.wait()
-    clean_up("x1", "with the container running")
-    for number, moment in enumerate((*MOMENTS, AT_THE_END), 2):
-        # What a ctr that was killed has begun of a container is in the way of the next one of that name.
-        name = f"x{number}"
-        kill_at(report, moment, duration, ["ctr", "run", "--cni", "--rm", ANSWER, name, "/bin/answer", name])
-        clean_up(name, f"at {moment}")
+    try:
+        with Kills(report, "ctr run", "ADD", write_with_holds(write_networks()["one"])) as kills:
+            # What a ctr that was killed has begun of a container is in the way of the next one of that name.
+            for number, moment in enumerate((None, *kills.moments()), 1):
+                name = f"x{number}"
+                command = ["ctr", "run", "--cni", "--rm", ANSWER, name, "/bin/answer", name]
+                if moment is None:
+                    process = kills.measure(command)
+                    process.kill()
+                    process.wait()
+                else:
+                    kills.kill(moment, command)
+                clean_up(name, moment)
+    finally:
+        write_networks()
     expect_answers(report, [*direct(kept), *world(kept)])
     end(kept_process, "kept")
 

@@ -6,7 +6,7 @@ import grpc
 from containerd import SOCKET, Containerd
 from cri import Client, config, container
 from image import ANSWER
-from node import Failure, ask, wait_until
+from node import ask, required
 from traffic import Server, addresses
 
 
@@ -19,8 +19,7 @@ class Kubelet:
 
     def connect(self):
         self.client = Client(SOCKET)
-        if not wait_until(self.is_ready, 20):
-            raise Failure("containerd's CRI does not become ready")
+        required("containerd's CRI is ready", self.is_ready, 60)
 
     def is_ready(self):
         try:
@@ -29,8 +28,10 @@ class Kubelet:
             return False
 
     def restart(self, kill=False):
+        """Who waits for an answer meanwhile learns from the daemon's end that there will be none."""
+        self.daemon.kill() if kill else self.daemon.stop()
         self.client.close()
-        self.daemon.restart(kill)
+        self.daemon.start()
         self.connect()
 
     def sandbox(self, name, ports=(), annotations=None, attempt=0):
@@ -56,7 +57,7 @@ class Kubelet:
         said = [answer.status.network.ip, *(each.ip for each in answer.status.network.additional_ips)]
         made = Server(name, namespace, addresses(namespace), ports)
         made.pid, made.status = info["pid"], said
-        wait_until(lambda: ask(namespace, "tcp", "127.0.0.1", 80).startswith(name))
+        required(f"{name} answers itself", lambda: ask(namespace, "tcp", "127.0.0.1", 80).startswith(name))
         return made
 
     def remove(self, identifier):

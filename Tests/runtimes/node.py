@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -25,7 +26,8 @@ HOST = {4: "192.0.2.1", 6: "2001:db8::1"}
 OUTSIDE = {4: "192.0.2.2", 6: "2001:db8::2"}
 LOCAL = {4: "127.0.0.1", 6: "::1"}
 # A runtime keeps things in all of these.
-PRIVATE = ("/run", "/var/lib", "/var/tmp", "/dev/shm", "/etc/cni", "/etc/containers", "/etc/containerd")
+PRIVATE = ("/run", "/var/lib", "/var/tmp", "/var/log", "/var/cache", "/dev/shm", "/etc/cni", "/etc/containers",
+           "/etc/containerd")  # fmt: skip
 
 
 def build(executable):
@@ -33,6 +35,7 @@ def build(executable):
     for directory in PRIVATE:
         if os.path.isdir(directory):
             subprocess.run(["mount", "-t", "tmpfs", "none", directory], check=True)
+    cover_opt()
     for directory in (PLUGINS, NETWORKS, "/run/netns", "/var/lib/cni", "/run/cni"):
         Path(directory).mkdir(parents=True, exist_ok=True)
     os.environ.update(HOME="/run/home", TMPDIR="/var/tmp", XDG_RUNTIME_DIR="/run")
@@ -59,43 +62,59 @@ def build(executable):
     remains.links_settle()
 
 
+def cover_opt():
+    """containerd makes directories in /opt, where other programs are that may be needed: it can be written, and is as before."""
+    for directory in ("/opt", "/run/opt/upper", "/run/opt/work"):
+        Path(directory).mkdir(parents=True, exist_ok=True)
+    layers = "lowerdir=/opt,upperdir=/run/opt/upper,workdir=/run/opt/work"
+    subprocess.run(["mount", "-t", "overlay", "-o", layers, "none", "/opt"], check=True)
+    Path("/opt/cni/bin").mkdir(parents=True, exist_ok=True)
+
+
 def install(executable, directory):
     """Puts every plugin there, one file under many names. Of a directory, what is in it."""
+    if os.path.isdir(executable):
+        for name in ("upper", "work"):
+            Path("/run/plugins", name).mkdir(parents=True)
+        layers = f"lowerdir={executable},upperdir=/run/plugins/upper,workdir=/run/plugins/work"
+        subprocess.run(["mount", "-t", "overlay", "-o", layers, "none", str(directory)], check=True)
+    else:
+        tool = Path(directory, "cnitool")
+        shutil.copyfile(executable, tool)
+        tool.chmod(0o755)
+        for name in remains.output(str(tool), "--list-names").split():
+            Path(directory, name).hardlink_to(tool)
     hold = Path(directory, "hold")
     hold.write_text(HOLD)
     hold.chmod(0o755)
-    if os.path.isdir(executable):
-        layers = f"lowerdir={directory}:{executable}"
-        subprocess.run(["mount", "-t", "overlay", "-o", layers, "none", str(directory)], check=True)
-        return
-    tool = Path(directory, "cnitool")
-    shutil.copyfile(executable, tool)
-    tool.chmod(0o755)
-    for name in remains.output(str(tool), "--list-names").split():
-        Path(directory, name).hardlink_to(tool)
-
-
-HOLD = """#!/bin/sh
-# The last plugin of a chain. While /run/hold is there, it stops an ADD for which everything has been done already.
-case $CNI_COMMAND in
-  VERSION) ;;
-  ADD) if [ -e /run/hold ]; then touch /run/held; fi
-    while [ -e /run/hold ]; do sleep 0.05; done ;;
-  *) exit 0 ;;
-esac
-exec "${0%/*}/portmap"
-"""
 
 
 @contextmanager
-def chains_held():
-    """Gives what waits until an ADD has come to the plugin `hold`. There it ends with the body."""
-    Path("/run/hold").touch()
+def without_plugin(name):
+    """Nobody finds it meanwhile."""
+    plugin, aside = PLUGINS / name, PLUGINS / f"{name}.aside"
+    plugin.rename(aside)
     try:
-        yield lambda: wait_until(Path("/run/held").exists, 30)
+        yield
     finally:
-        for file in ("/run/hold", "/run/held"):
-            Path(file).unlink(missing_ok=True)
+        aside.rename(plugin)
+
+
+HOLD = """#!/bin/sh
+# Stands after a plugin of a chain. While /run/hold has a command and a number, it counts what it is called for, whichever of its places
+# in a chain that is, and from that number on waits there.
+if read -r command number 2>/dev/null </run/hold && [ "$CNI_COMMAND" = "$command" ]; then
+  call=1
+  while [ -e /run/hold ] && ! mkdir "/run/calls/$call" 2>/dev/null; do call=$((call + 1)); done
+  if [ "$call" -ge "$number" ]; then
+    echo "$PPID" >/run/held
+    while [ -e /run/hold ]; do sleep 0.05; done
+  fi
+fi
+case $CNI_COMMAND in
+  ADD | VERSION) exec "${0%/*}/portmap" ;;
+esac
+"""
 
 
 def ask(where, kind, address, port, seconds=15):
@@ -108,11 +127,23 @@ def ask(where, kind, address, port, seconds=15):
         asker.settimeout(seconds)
         try:
             asker.connect((address, port))
-            if kind == "udp":
-                asker.send(b"?")
-            return asker.recv(300).decode()
+            return (asker.recv(300) if kind == "tcp" else ask_again(asker, seconds)).decode()
         except OSError as error:
             return type(error).__name__
+
+
+def ask_again(asker, seconds):
+    """A datagram may be lost: asks each second, until there is an answer or it is too late."""
+    deadline = time.monotonic() + seconds
+    while True:
+        asker.send(b"?")
+        left = deadline - time.monotonic()
+        asker.settimeout(max(min(left, 1), 0.01))
+        try:
+            return asker.recv(300)
+        except TimeoutError:
+            if left <= 1:
+                raise
 
 
 @contextmanager
@@ -137,6 +168,29 @@ def run(*command, check=True, seconds=120, **environment):
     return process if not check else process.stdout.strip()
 
 
+def leases(*networks):
+    """The addresses that host-local has given in these networks, and not got back."""
+    return sorted(path.name for name in networks for path in Path("/var/lib/cni/networks", name).glob("*")
+                  if not path.name.startswith(remains.KEPT))  # fmt: skip
+
+
+def end(pid, number=signal.SIGKILL):
+    """Sends a signal to a process, which may have come to its end."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass
+
+
+def answering(name):
+    """The process that answers by that name. Before it is that, it is the runtime's."""
+    def find():
+        return [int(path.name) for path in Path("/proc").glob("[0-9]*")
+                if command_line(path.name)[:2] == ["/bin/answer", name]]  # fmt: skip
+
+    return required(f"{name} runs", find, 30)[0]
+
+
 def command_line(pid):
     """The words of a process' command line; one empty word if it is gone."""
     try:
@@ -156,3 +210,11 @@ def wait_until(condition, seconds=10):
         if value or time.monotonic() > deadline:
             return value
         time.sleep(0.05)
+
+
+def required(what, condition, seconds=30):
+    """Waits for what the following steps build on; gives what the condition gives."""
+    value = wait_until(condition, seconds)
+    if not value:
+        raise Failure(f"not after {seconds} seconds: {what}")
+    return value

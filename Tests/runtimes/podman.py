@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from image import ANSWER, PAUSE
-from node import PLUGINS, Failure, ask, run, wait_until
+from node import PLUGINS, ask, required, run
 from traffic import Server, settle
 
 CONFIGURATION = f"""
@@ -58,8 +58,7 @@ def server(name, ports=(), listening=(("tcp", 80), ("udp", 53)), named=None):
         addresses[6] += [networks[network]["GlobalIPv6Address"]] if networks[network]["GlobalIPv6Address"] else []
     made = Server(name, f"/proc/{state['State']['Pid']}/ns/net", addresses, ports, listening)
     kind, port = listening[0]
-    if not wait_until(lambda: ask(made.namespace, kind, "127.0.0.1", port).startswith(name)):
-        raise Failure(f"{name} does not answer itself")
+    required(f"{name} answers itself", lambda: ask(made.namespace, kind, "127.0.0.1", port).startswith(name))
     settle(made.namespace)
     return made
 
@@ -90,8 +89,3 @@ class Networks:
     def __exit__(self, *_):
         podman("rm", "--all", "--force", "--time", "0", check=False)
         podman("network", "rm", *self.names, check=False)
-
-
-def leases(name):
-    return sorted(path.name for path in Path("/var/lib/cni/networks", name).glob("*")
-                  if not path.name.startswith(("lock", "last_reserved")))  # fmt: skip

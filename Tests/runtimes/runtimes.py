@@ -24,9 +24,10 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "Scripts"))
 
+import remains  # noqa: E402
+from node import TOOLS  # noqa: E402
 from throwaway import Tally  # noqa: E402
 HERE = Path(__file__).resolve().parent
-TOOLS = HERE.parents[1] / ".build/runtimes"
 RUNTIMES = {"podman": "podman_life", "buildah": "buildah_life", "ctr": "ctr_life", "cri": "cri_life"}
 LIMIT = 1200
 
@@ -48,17 +49,23 @@ class Report(Tally):
         return self.expect(what, found == wanted, f"{found!r} instead of {wanted!r}")
 
     def run(self, title, scenario):
-        """Whatever happens in it, the host must be afterwards as it was before."""
-        if self.chosen not in title:
-            return
-        import remains
+        if self.chosen in title:
+            self.row(title, lambda: scenario(self))
 
+    def impossible(self, title):
+        if self.chosen in title:
+            self.rows.append((self.runtime, f"{title}: not on this kernel", 0, 0, 0))
+
+    def row(self, title, body):
+        """Whatever happens in it, the host must be afterwards as it was before."""
         self.title, self.passed, self.failed = title, 0, 0
         begin = time.monotonic()
         before = state(remains.host())
         try:
-            scenario(self)
+            body()
         except Exception as error:
+            # Where a row has others in it, these have been.
+            self.title = title
             last = traceback.extract_tb(error.__traceback__)[-1]
             self.expect(f"goes on to its end ({Path(last.filename).name}:{last.lineno})", False,
                         f"{type(error).__name__}: {error}")  # fmt: skip
@@ -67,6 +74,12 @@ class Report(Tally):
         for what in before:
             self.expect(f"{what} is as before", what not in different, different.get(what))
         self.rows.append((self.runtime, title, self.passed, self.failed, time.monotonic() - begin))
+
+    def whole(self, body):
+        """All scenarios, and what comes before the first, and after the last."""
+        own = Report(self.runtime, self.chosen)
+        own.row("its whole life", body)
+        self.rows += own.rows
 
 
 def state(host):
@@ -98,11 +111,7 @@ def inside(runtime, executable, results, chosen):
     node.build(executable)
     image.archive("/run/images.tar", TOOLS / "answer")
     report = Report(runtime, chosen)
-    try:
-        importlib.import_module(RUNTIMES[runtime]).live(report)
-    except Exception:
-        report.rows.append((runtime, "the whole", 0, 1, 0))
-        print(f"FAILED: {runtime}: {traceback.format_exc()}", flush=True)
+    report.whole(lambda: importlib.import_module(RUNTIMES[runtime]).live(report))
     with os.fdopen(results, "w") as file:
         json.dump(report.rows, file)
 
@@ -112,7 +121,7 @@ def outside(runtime, executable, chosen):
     import control_groups
 
     name = f"{os.getpid()}.{runtime}"
-    with control_groups.removed_at_the_end(name):
+    with control_groups.removed_at_the_end(name) as left:
         groups = control_groups.make(name)
         reader, writer = os.pipe()
 
@@ -134,7 +143,10 @@ def outside(runtime, executable, chosen):
             process.wait()
     with os.fdopen(reader) as file:
         text = file.read()
-    return json.loads(text) if text else [(runtime, "the whole", 0, 1, 0)]
+    rows = json.loads(text) if text else [(runtime, "its whole life", 0, 1, 0)]
+    if left:
+        print(f"FAILED: {runtime}: control groups cannot be removed: {', '.join(left)}", flush=True)
+    return [*rows, (runtime, "control groups are gone", *((0, 1) if left else (1, 0)), 0)]
 
 
 def build_tools():

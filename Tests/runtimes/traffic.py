@@ -1,10 +1,26 @@
 """Who can reach a container, and by which address."""
 
 import os
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from node import ELSEWHERE, HOST, LOCAL, OUTSIDE, PLUGINS, TOOLS, Failure, ask, run, start, wait_until
+from node import (
+    ELSEWHERE,
+    HOST,
+    LOCAL,
+    OUTSIDE,
+    PLUGINS,
+    TOOLS,
+    Failure,
+    ask,
+    command_line,
+    remains,
+    required,
+    run,
+    start,
+    wait_until,
+)
 
 OUTSIDE_PORTS = {"tcp": 7080, "udp": 7053}
 
@@ -88,19 +104,26 @@ def published(server, families=(4, 6), local=True):
             yield f"{kind} from the host to 127.0.0.1:{port}", (None, kind, LOCAL[4], port), (server.name, behind)
 
 
-def unpublished(report, ports, seconds=0.5):
-    """Nobody answers there any more."""
-    questions = [(where, kind, address, port, seconds) for kind, port, _ in ports
+def unpublished(report, ports):
+    """Nobody answers there any more: whoever asks by TCP is refused, which is not what a way to a container that is gone would do. The
+    kernel may be sparing with refusals by UDP, so that no rule may speak of the port."""
+    questions = [(where, kind, address, port, 5 if kind == "tcp" else 1) for kind, port, _ in ports
                  for where, address in (("client", HOST[4]), ("client", HOST[6]), (None, LOCAL[4]))]  # fmt: skip
     for question, answer in zip(questions, all_at_once(questions)):
-        report.expect(f"nobody answers at {question[1:4]}", answer in ("ConnectionRefusedError", "TimeoutError"), answer)
+        nobody = ("ConnectionRefusedError",) if question[1] == "tcp" else ("ConnectionRefusedError", "TimeoutError")
+        report.expect(f"nobody answers at {question[1:4]}", answer in nobody, answer)
+    rules = remains.rules()
+    for kind, port, _ in ports:
+        speaking = [f"{what}: {line.strip()}" for what, text in rules.items() for line in text.splitlines()
+                    if re.search(rf"(?<!packets )(?<!bytes )\b{port}\b", line)]  # fmt: skip
+        report.expect(f"no rule speaks of {kind} {port}", not speaking, "; ".join(speaking))
 
 
 def outside_server():
     """Somebody outside whom containers ask."""
     ports = [f"{kind}/{port}" for kind, port in OUTSIDE_PORTS.items()]
     process = start(str(TOOLS / "answer"), "outside", *ports, where="client")
-    wait_until(lambda: ask("client", "tcp", "127.0.0.1", OUTSIDE_PORTS["tcp"]).startswith("outside"))
+    required("somebody outside answers", lambda: ask("client", "tcp", "127.0.0.1", OUTSIDE_PORTS["tcp"]).startswith("outside"))
     return process
 
 
@@ -113,10 +136,12 @@ def world(server, families=(4, 6)):
 
 
 def is_plugin(process):
+    """Of a script, the shell is what runs, and the script its first word."""
     try:
-        return os.path.dirname(os.readlink(process / "exe")) in (str(PLUGINS), *ELSEWHERE)
+        programs = [os.readlink(process / "exe"), *command_line(process.name)[:2]]
     except OSError:
         return False
+    return any(os.path.dirname(program) in (str(PLUGINS), *ELSEWHERE) for program in programs)
 
 
 def collect(*networks, keep=()):
