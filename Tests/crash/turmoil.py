@@ -170,6 +170,8 @@ class Containers:
         self.names = [f"c{number}" for number in range(CONTAINERS)]
         self.calls = 0
         self.addresses = {}
+        # What their ADD said, though it succeeded.
+        self.said = {}
         self.worlds = {}
         for number, name in enumerate(self.names):
             # One's own environment, and all else in common.
@@ -201,6 +203,7 @@ class Containers:
                 given = json.loads(answer.text)["ips"]
                 addresses = [ipaddress.ip_interface(each["address"]).ip for each in given]
                 self.addresses[name] = [ipaddress.ip_interface(each) for each in addresses]
+                self.said[name] = answer.error
             elif command == "del":
                 self.addresses.pop(name, None)
 
@@ -393,8 +396,10 @@ def expect_sources(containers, when, problems):
         command = f"firewall-cmd {kind}--zone=trusted --list-sources".split()
         found = set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
         for what, these in (("does not know", wanted - found), ("still knows", found - wanted)):
+            said = {containers.said[name] for name, addresses in containers.addresses.items()
+                    if not these.isdisjoint(map(str, addresses))}  # fmt: skip
             if these:
-                problems.append(f"{when}: firewalld {what} {kind}{' '.join(sorted(these))}")
+                problems.append(f"{when}: firewalld {what} {kind}{' '.join(sorted(these))}; their ADD said: {said or 'nothing'}")
 
 
 def reloaded(rounds, problems):
@@ -410,7 +415,7 @@ def reloaded(rounds, problems):
             containers.need("add")
             containers.need("check")
             expect_sources(containers, "attached", problems)
-            with Repeated(RELOAD, pause=0.2) as reload:
+            with Repeated(RELOAD, pause=0) as reload:
                 reload.once_more()
                 for _ in range(rounds):
                     containers.need("del", containers.names[1::2])
@@ -421,7 +426,7 @@ def reloaded(rounds, problems):
                 answer = containers.worlds[name].call("check", name)
                 if answer.failed:
                     problems.append(f"CHECK of {name} after reloads: {answer.error}")
-            with Repeated(RELOAD, pause=0.2) as again:
+            with Repeated(RELOAD, pause=0) as again:
                 again.once_more()
                 containers.need("del", containers.names[::2])
                 containers.collect()
