@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,6 +77,34 @@ PROGRAMS = {
     "is killed": "#!/bin/sh\nkill -KILL $$\n",
     "says nonsense": "#!/bin/sh\necho '{\"ips'\nexit 1\n",
 }
+# A plugin that is not one of ours: it keeps a file for each attachment, and cnitool does not have it in itself.
+STRANGER = "ledger"
+LEDGER = Path("/var/lib/cni", STRANGER)
+STRANGERS_PROGRAM = f"""#!{sys.executable} -IS
+import json, os, pathlib, sys
+call = json.load(sys.stdin)
+command = os.environ["CNI_COMMAND"]
+kept = pathlib.Path("{LEDGER}")
+if command == "VERSION":
+    json.dump({{"cniVersion": "1.1.0", "supportedVersions": ["0.3.1", "0.4.0", "1.0.0", "1.1.0"]}}, sys.stdout)
+elif command == "GC":
+    valid = {{each["containerID"] + ":" + each["ifname"] for each in call.get("cni.dev/valid-attachments", [])}}
+    for file in kept.iterdir() if kept.exists() else []:
+        if file.name not in valid:
+            file.unlink()
+elif command != "STATUS":
+    file = kept / (os.environ["CNI_CONTAINERID"] + ":" + os.environ["CNI_IFNAME"])
+    if command == "ADD":
+        kept.mkdir(exist_ok=True)
+        file.touch()
+        json.dump(call["prevResult"], sys.stdout)
+    elif command == "DEL":
+        file.unlink(missing_ok=True)
+    elif not file.exists():
+        sys.exit(json.dumps({{"cniVersion": "1.1.0", "code": 100, "msg": "it is not in the ledger"}}))
+"""
+PLACES = {"the last plugin": len(chain()["plugins"]), "a plugin in the middle": 2}
+STRANGERS_FAULTS = ("is gone", *PROGRAMS)
 
 
 def tasks():
@@ -84,11 +113,15 @@ def tasks():
     losses += [Loss(f"{plugin} is gone", command, True) for plugin in PLUGINS for command in ("del", "gc")]
     for how in PROGRAMS:
         losses += [Loss(f"{plugin} {how}", command, True) for plugin in PLUGINS for command in ("del", "gc")]
+    losses += [Loss(f"{place}, somebody else's, {fault}", command) for place in PLACES for fault in STRANGERS_FAULTS
+               for command in ("del", "gc")]  # fmt: skip
     return losses
 
 
 def group(loss):
     """The row of the table that it is in."""
+    if loss.what.startswith(tuple(PLACES)):
+        return "somebody else's program"
     if loss.processes:
         return "a plugin's program"
     return "configuration" if loss.what in CONFIGURATIONS or loss.what in FILES else "what was remembered"
@@ -104,25 +137,68 @@ def attempt(loss):
 
 
 def attempted(loss, problem):
+    if loss.what.startswith(tuple(PLACES)):
+        return lost_stranger(loss, problem)
     world = World(loss.processes)
     world.need("add")
-    may_fail = lose(loss, world)
+    failing = lose(loss, world)
     answer = world.call(loss.command)
-    if answer.failed and not may_fail:
-        problem(f"{loss.title}: {answer.error}")
-    if answer.failed and not answer.error.startswith("cnitool: "):
-        problem(f"no clear error: {answer.error}")
-    if may_fail:
+    if failing:
+        expect_error(answer, failing, problem)
         # When the plugin is back, all is done that was left.
-        if not answer.failed:
-            problem(f"{loss.title}: succeeded, though a plugin could not do anything")
         restore(world)
         again = world.call(loss.command)
         if again.failed:
             problem(f"{loss.command.upper()} with the plugin back: {again.error}")
+    elif answer.failed:
+        problem(f"{loss.title}: {answer.error}")
     for line in world.left():
         problem(f"after {loss.command.upper()}: {line}")
     restore(world)
+    next_container(world, problem)
+
+
+def lost_stranger(loss, problem):
+    """Without a plugin that nobody else can stand in for, all but its own part is done."""
+    place, _, fault = loss.what.partition(", somebody else's, ")
+    configuration = chain()
+    configuration["plugins"].insert(PLACES[place], {"type": STRANGER})
+    directory = directory_of_plugins()
+    program = directory / STRANGER
+    program.write_text(STRANGERS_PROGRAM)
+    program.chmod(0o755)
+    world = World(configuration=configuration)
+    world.environment["CNI_PATH"] = str(directory)
+    world.need("add")
+    world.need("check")
+    if len(list(LEDGER.iterdir())) != 1:
+        problem("the plugin was not called")
+    spoil(program, fault)
+    answer = world.call(loss.command)
+    expect_error(answer, STRANGER, problem)
+    # What the plugin keeps, and by what it is called once it is back.
+    for line in world.left():
+        if not line.startswith((f"files: left: {LEDGER}/", "files: left: /var/lib/cni/results/")):
+            problem(f"after {loss.command.upper()} without the plugin: {line}")
+    program.write_text(STRANGERS_PROGRAM)
+    program.chmod(0o755)
+    again = world.call(loss.command)
+    if again.failed:
+        problem(f"{loss.command.upper()} with the plugin back: {again.error}")
+    for line in world.left():
+        problem(f"after {loss.command.upper()} with the plugin back: {line}")
+    next_container(world, problem)
+
+
+def expect_error(answer, plugin, problem):
+    """One that tells of which plugin."""
+    if not answer.failed:
+        problem(f"succeeded, though {plugin} could not do anything")
+    elif answer.hangs or answer.died or not answer.error.startswith("cnitool: ") or f'"{plugin}"' not in answer.error:
+        problem(f"no clear error about {plugin}: {answer.error}")
+
+
+def next_container(world, problem):
     world.container_comes()
     for command in ("add", "check", "del"):
         answer = world.call(command)
@@ -133,7 +209,7 @@ def attempted(loss, problem):
 
 
 def lose(loss, world):
-    """Whether the command cannot do all of its work."""
+    """The plugin that cannot do its work, if there is one."""
     what = loss.what
     if what in CONFIGURATIONS:
         world.configure(CONFIGURATIONS[what]())
@@ -170,24 +246,32 @@ def lose(loss, world):
         if what == "nothing remembered" and loss.command == "gc":
             # GC knows of no namespace: what is in it goes with the container.
             world.container_before = None
-    return False
+    return None
 
 
-def lose_plugin(what, world):
-    plugin, _, how = what.partition(" ")
+def directory_of_plugins():
+    """One of the worker's own, to be changed."""
     directory = Path(f"/run/cni-bin-{os.getpid()}")
     shutil.rmtree(directory, ignore_errors=True)
     shutil.copytree(Path(TOOL).parent, directory, copy_function=lambda source, target: Path(target).symlink_to(source))
+    return directory
+
+
+def spoil(program, fault):
+    program.unlink()
+    if fault in PROGRAMS:
+        program.write_text(PROGRAMS[fault])
+        if fault != "cannot be executed":
+            program.chmod(0o755)
+
+
+def lose_plugin(what, world):
+    plugin, _, fault = what.partition(" ")
+    directory = directory_of_plugins()
     world.environment["CNI_PATH"] = str(directory)
-    file = directory / plugin
-    file.unlink()
-    if how in PROGRAMS:
-        file.write_text(PROGRAMS[how])
-        if how != "cannot be executed":
-            file.chmod(0o755)
-            return True
-    # cnitool has all of these in itself.
-    return False
+    spoil(directory / plugin, fault)
+    # Where there is no program, cnitool calls the plugin that it has in itself.
+    return plugin if fault in PROGRAMS and fault != "cannot be executed" else None
 
 
 def restore(world):
