@@ -24,7 +24,8 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "Scripts"))
 
-from throwaway import Tally  # noqa: E402
+from throwaway import Tally, as_first_process  # noqa: E402
+
 HERE = Path(__file__).resolve().parent
 TOOLS = HERE.parents[1] / ".build/runtimes"
 RUNTIMES = {"podman": "podman_life", "buildah": "buildah_life", "ctr": "ctr_life", "cri": "cri_life"}
@@ -73,18 +74,6 @@ def state(host):
     """Of what the kernel remembers of packets, what leads them to a container: the rest is over after half a minute, and
     leads nobody astray."""
     return {what: found for what, found in host.items() if what != "conntrack -L"}
-
-
-def as_first_process():
-    """The first process of a namespace inherits those whose parents have ended, and has to wait for them."""
-    child = os.fork()
-    if child == 0:
-        return
-    while True:
-        process, status = os.wait()
-        if process == child:
-            sys.stdout.flush()
-            os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
 
 
 def inside(runtime, executable, results, chosen):
