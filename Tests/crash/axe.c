@@ -175,20 +175,20 @@ static void at_call(struct thread *thread) {
   int process = (int)(thread->process - processes);
   bool hit = process == target_process && thread->number == target_call && ++thread->process->named == target_nth;
   if (!hit && target_nth >= 0) return;
+  if (hit && refused && !refuse(thread->process->pid, thread->tid, thread->number, thread->arguments, refused)) {
+    // It sends something else this time.
+    done = true;
+    return;
+  }
   log_call(thread);
   if (!hit) return;
   if (kills) {
     kill(thread->process->pid, SIGKILL);
     done = true;
-  } else {
-    thread->failing = true;
-    if (!refused) {
-      if (thread->number != SYS_close) fail_call(thread->tid);
-    } else if (!refuse(thread->process->pid, thread->tid, thread->number, thread->arguments, refused)) {
-      errno = ENOMSG;
-      die("no such request to refuse");
-    }
+    return;
   }
+  thread->failing = true;
+  if (!refused && thread->number != SYS_close) fail_call(thread->tid);
 }
 
 // ENOMEM, refused:ENOMEM or refused:ENOMEM:2
