@@ -12,7 +12,10 @@
 // (128 + the number of a signal); with 125 and a line that begins with `axe: ` when it cannot do its work. In LOG, written
 // line by line, for each call or, with -n, for the one that was hit:
 //
-//   PROCESS NUMBER NAME ERROR,ERROR,...|- WHAT
+//   PROCESS NUMBER NAME REQUESTS ERROR,ERROR,...|- WHAT
+//
+// REQUESTS are those that the call sends by netlink: how many, and the type of the first one, 1x12; otherwise it is a dash. With
+// -r REQUESTS only calls that send such ones are counted: who waits may ask more or less often.
 //
 // close(2) that is to give EINTR is made all the same, as on Linux it always is.
 #include "axe.h"
@@ -51,6 +54,7 @@ static int process_count;
 static struct thread threads[THREADS];
 static FILE *log_file;
 static int target_process = -1;
+static const char *target_requests;
 static long target_call = -1, target_nth = -1;
 static bool kills;
 static int injected;
@@ -144,20 +148,28 @@ static void at_exit(struct thread *thread, long result) {
   thread->restarting = result == -512 || result == -513 || result == -514 || result == -516;
 }
 
+static int sends(const struct thread *thread, char *text, size_t size) {
+  uint16_t kind = 0;
+  int count = requests(thread->process->pid, thread->tid, thread->number, thread->arguments, &kind);
+  if (count) snprintf(text, size, "%dx%x", count, kind);
+  else snprintf(text, size, "-");
+  return count;
+}
+
 static void log_call(const struct thread *thread) {
   const struct call *call = describe(thread->number);
-  char text[512], kinds[4096], name[32];
+  char text[512], kinds[4096], name[32], sent[32];
   what(thread->tid, call, thread->arguments, text, sizeof text);
   possible(call, thread->arguments, text, kinds, sizeof kinds);
-  int count = requests(thread->process->pid, thread->tid, thread->number, thread->arguments);
+  int count = sends(thread, sent, sizeof sent);
   for (int nth = 1; nth <= count && nth <= REFUSALS; nth++) {
     char kind[32];
     snprintf(kind, sizeof kind, "refused:ENOMEM:%d", nth);
     add_error(kinds, sizeof kinds, nth == 1 ? "refused:ENOMEM,refused:EPERM,refused:ENOSPC" : kind);
   }
   snprintf(name, sizeof name, "call-%ld", thread->number);
-  fprintf(log_file, "%d %ld %s %s %s\n", (int)(thread->process - processes), thread->process->calls,
-          call ? call->name : name, *kinds ? kinds : "-", text);
+  fprintf(log_file, "%d %ld %s %s %s %s\n", (int)(thread->process - processes), thread->process->calls,
+          call ? call->name : name, sent, *kinds ? kinds : "-", text);
 }
 
 static void at_call(struct thread *thread) {
@@ -172,8 +184,12 @@ static void at_call(struct thread *thread) {
     return;
   }
   thread->process->calls++;
-  int process = (int)(thread->process - processes);
-  bool hit = process == target_process && thread->number == target_call && ++thread->process->named == target_nth;
+  bool hit = false;
+  if (thread->process - processes == target_process && thread->number == target_call) {
+    char sent[32];
+    if (target_requests) sends(thread, sent, sizeof sent);
+    if (!target_requests || !strcmp(sent, target_requests)) hit = ++thread->process->named == target_nth;
+  }
   if (!hit && target_nth >= 0) return;
   if (hit && refused && !refuse(thread->process->pid, thread->tid, thread->number, thread->arguments, refused)) {
     // It sends something else this time.
@@ -205,7 +221,7 @@ static bool read_error(char *text) {
 
 int main(int argc, char **argv) {
   int option;
-  while ((option = getopt(argc, argv, "+l:p:c:n:ke:")) != -1) switch (option) {
+  while ((option = getopt(argc, argv, "+l:p:c:r:n:ke:")) != -1) switch (option) {
     case 'l':
       if (!(log_file = fopen(optarg, "we"))) die(optarg);
       // Whoever is killed has written down what there was.
@@ -216,6 +232,7 @@ int main(int argc, char **argv) {
       if (call_named(optarg)) target_call = call_named(optarg)->number;
       if (!strncmp(optarg, "call-", 5)) target_call = atol(optarg + 5);
       break;
+    case 'r': target_requests = optarg; break;
     case 'n': target_nth = atol(optarg); break;
     case 'k': kills = true; break;
     case 'e':

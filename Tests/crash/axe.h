@@ -25,7 +25,8 @@ void possible(const struct call *call, const uint64_t *arguments, const char *fi
 void add_error(char *text, size_t size, const char *error);
 
 // refusal.c: requests to netlink that the kernel is to refuse.
-int requests(pid_t process, pid_t tid, long number, const uint64_t *arguments);
+// How many of them a call sends, and of what kind the first one is; 0 if that is not what it does.
+int requests(pid_t process, pid_t tid, long number, const uint64_t *arguments, uint16_t *kind);
 bool refuse(pid_t process, pid_t tid, long number, const uint64_t *arguments, int nth);
 void restore_request(pid_t tid);
 // Is what has been received, `length` bytes of it, the answer to the request? Then it says this error.

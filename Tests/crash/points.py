@@ -37,14 +37,17 @@ class Call:
     name: str
     errors: tuple
     what: str
-    # Which of the process's calls of that name it is: the others may be more or less, as somebody is waited for longer.
+    # What it asks of netlink.
+    requests: str
+    # Which of the process's calls of that name that ask the same it is: the others may be more or less, as somebody is waited
+    # for longer.
     nth: int
 
     # Before the program's own first line: nothing has been done yet, and there is nobody to say why.
     is_start: bool = False
 
     def __str__(self):
-        return f"{self.name} {self.what}".strip()
+        return " ".join(word for word in (self.name, self.requests, self.what) if word not in ("", "-"))
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ class Outcome:
 
 def axe_options(call, fault):
     log = f"/run/axe-log-{os.getpid()}"
-    options = ["-l", log, "-p", str(call.process), "-c", call.name, "-n", str(call.nth)]
+    options = ["-l", log, "-p", str(call.process), "-c", call.name, "-r", call.requests, "-n", str(call.nth)]
     return log, options + (["-k"] if fault == KILL else ["-e", fault])
 
 
@@ -118,16 +121,17 @@ def count(task):
     begun = set()
     unknown = set()
     for line in Path(log).read_text(errors="replace").splitlines():
-        process, number, name, errors, *what = line.split(" ", 4)
+        process, number, name, requests, errors, *what = line.split(" ", 5)
         what = " ".join(what)
         # The first that is read: the directory of configurations, or a plugin's standard input.
         if what == str(world.configurations) or (name == "read" and what.startswith("pipe:")):
             begun.add(process)
         errors = () if errors == "-" else tuple(errors.split(","))
-        named[process, name] += 1
+        key = process, name, requests
+        named[key] += 1
         if name.startswith("call-"):
             unknown.add(name.removeprefix("call-"))
-        calls.append(Call(int(process), int(number), name, errors, what, named[process, name], process not in begun))
+        calls.append(Call(int(process), int(number), name, errors, what, requests, named[key], process not in begun))
     if unknown:
         raise OSError(f"the axe does not know what errors these system calls give, by their numbers: {sorted(unknown)}")
     return calls
@@ -220,7 +224,7 @@ def points(processes, command, neighbour, calls, everything=False):
 
 def in_turn(command, call, error):
     """What follows a call that failed: DEL or GC, about as often."""
-    return ("DEL", "GC")[zlib.crc32(f"{command} {call.process} {call.number} {call} {error}".encode()) & 1]
+    return ("DEL", "GC")[zlib.crc32(f"{command} {call.process} {call.name} {call.nth} {error}".encode()) & 1]
 
 
 def sample(chosen, every, seed):

@@ -99,11 +99,13 @@ static int find_request(int protocol, size_t length, int nth, size_t *found) {
   return count;
 }
 
-int requests(pid_t process, pid_t tid, long number, const uint64_t *arguments) {
+int requests(pid_t process, pid_t tid, long number, const uint64_t *arguments, uint16_t *kind) {
   if (number != SYS_sendto && number != SYS_sendmsg) return 0;
   int protocol = netlink_protocol(process, (int)arguments[0]);
-  size_t found;
-  return protocol < 0 ? 0 : find_request(protocol, load(tid, number, arguments, sizeof data), 1 << 20, &found);
+  size_t length = load(tid, number, arguments, sizeof data), offset;
+  if (protocol < 0 || !find_request(protocol, length, 1, &offset)) return 0;
+  memcpy(kind, data + offset + offsetof(struct nlmsghdr, nlmsg_type), sizeof *kind);
+  return find_request(protocol, length, 1 << 20, &offset);
 }
 
 bool refuse(pid_t process, pid_t tid, long number, const uint64_t *arguments, int nth) {
