@@ -4,9 +4,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <linux/nsfs.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -187,6 +189,8 @@ void possible(const struct call *call, const uint64_t *arguments, const char *fi
     }
     // Only what is waited for can be interrupted; the kernel's own files fail as they are asked.
     if (call->number == SYS_getrandom) fits = !(arguments[2] & GRND_NONBLOCK) && arguments[1] > 256;
+    // What kind of namespace a file is, and whether it is a terminal, can be asked of each.
+    if (call->number == SYS_ioctl) fits = arguments[1] != NS_GET_NSTYPE && arguments[1] != TCGETS;
     if (fits) add_error(text, size, error);
   }
   if (call->number == SYS_openat && makes_file(arguments[2])) add_error(text, size, "ENOSPC");

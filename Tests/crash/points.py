@@ -200,6 +200,11 @@ def attempted(point):
     return outcome
 
 
+def waits(call):
+    """May the call take as long as others take? A file does not let anybody wait."""
+    return call.name in WAITING and not (call.name == "read" and call.what.startswith("/"))
+
+
 def points(processes, command, neighbour, calls, everything=False):
     """All that is to be tried with a command whose calls these are, and how many are left out as the same as others.
 
@@ -212,7 +217,7 @@ def points(processes, command, neighbour, calls, everything=False):
         different = []
         for call in calls:
             before = previous.get(call.process)
-            if before is None or before.name not in PRIVATE or before.name in WAITING:
+            if before is None or before.name not in PRIVATE or waits(before):
                 different.append(call)
             previous[call.process] = call
     chosen = [Point(processes, command, KILL, recovery, neighbour, call) for recovery in recoveries for call in different]
