@@ -233,12 +233,14 @@ def in_turn(command, call, error):
 
 
 def sample(chosen, every, seed):
-    """Every Nth of each row of the table, from another one on in each: other rows see other calls."""
+    """Every Nth of each row of the table, from another one on in each, as other rows see other calls; and three of each, as one call may
+    not come up another time."""
     rows = {}
     for point in chosen:
         rows.setdefault(point.row, []).append(point)
     few = []
     for row in rows.values():
+        step = max(min(every, len(row) // 3), 1)
         name = f"{row[0].processes} {row[0].command} {row[0].neighbour} {row[0].row} {seed}"
-        few += row[zlib.crc32(name.encode()) % min(every, len(row)) :: every]
+        few += row[zlib.crc32(name.encode()) % step :: step]
     return few
