@@ -20,7 +20,8 @@ FAMILIES = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
 KEPT_FILES = ("lock", "last_reserved_ip.")
 # One for each kind of state, and for each network: no more than an administrator has set up.
 KEPT_DIRECTORIES = (
-    "/run/cni/tuning", "/var/lib/cni/results", "/var/lib/cni/networks", "/var/lib/cni/networks/chain",
+    "/run/cni/tuning", "/var/lib/cni/results", "/var/lib/cni/firewall", "/var/lib/cni/networks",
+    "/var/lib/cni/networks/chain",
     "/var/lib/cni/networks/.owners", "/var/lib/cni/networks/.owners/chain",
 )  # fmt: skip
 # A host that has had a container goes on forwarding: it may have had reasons of its own. Whoever forwards follows no
