@@ -6,9 +6,9 @@
 
 What is tried is told by the table that comes last. --every N tries every Nth point of each of its rows, in each from another
 one on, which follows from --seed; --quick does that with the numbers in QUICK. --only tries those rows whose name, as it is in the
-table, has TEXT in it. In processes of their own, a plugin's calls that change nothing outside of it are not killed one by one, as that leaves
-the same each time; with --everything they are. --limit ends it after so many minutes, as failed; then, and when it is told to end, the
-table comes all the same.
+table, has TEXT in it. In processes of their own, a plugin's calls that change nothing outside of it are not killed one by one,
+as that leaves the same each time; with --everything they are. --limit ends it after so many minutes, as failed; then, and when
+it is told to end, the table comes all the same.
 
 Everything happens in namespaces of its own, which end with this program, however it ends.
 """
@@ -96,8 +96,8 @@ class Workers:
                 print(f"    {done} of {count}", flush=True)
 
 
-class Ended(Exception):
-    """Why the run is not to go on."""
+class Ended(BaseException):
+    """Why the run is not to go on. No error of a part's, that another part could follow."""
 
 
 def end_when_told(minutes):
@@ -223,7 +223,7 @@ def main():
         for part in (run_turmoils, run_damage, run_inputs, run_axe):
             part(table, workers, options)
         workers.end()
-    except Exception as error:  # what was tried is told all the same
+    except (Exception, Ended) as error:  # what was tried is told all the same
         table.fail(error if isinstance(error, Ended) else f"{type(error).__name__}: {error}")
     finally:
         signal.alarm(0)

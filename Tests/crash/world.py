@@ -129,7 +129,12 @@ FRESH = []
 class World:
     """A host and its container `c0`; with `neighbour` a second container that has been attached before and stays so."""
 
+    made = False  # one before this one, by the same process
+
     def __init__(self, processes=False, neighbour=False, configuration=None, plugins=None):
+        if World.made:
+            kernel.remove_links()
+        World.made = True
         for name in ("c0", "neighbour"):
             remove_container(name)
         for state in STATE:
