@@ -85,7 +85,7 @@ for script in Tests/Shell/*.sh Tests/Shell/*.py; do
   suite "$(basename "${script%.*}")" "$script"
 done
 suite runtimes setpriv --pdeathsig TERM Tests/runtimes/runtimes.py "$PRODUCT"
-suite crash Tests/crash/run.sh --quick
+suite crash Tests/crash/run.sh --quick --limit 15
 suite differential python3 Tests/differential/differential.py --ours "$PRODUCT" --go "$PEER_BIN_DIR" --quick
 
 printf '\n'

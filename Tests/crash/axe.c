@@ -1,148 +1,40 @@
 // axe: runs a program, counts the system calls of all its processes and threads, and at exactly one of them kills the
-// process, or makes the call fail.
+// process, makes the call fail, or has the kernel refuse what the call asks for.
 //
 //   axe -l LOG -- PROGRAM ARGUMENT...                          every call to LOG, and the errors that it could give
 //   axe -l LOG -p PROCESS -c NAME -n NTH -k -- PROGRAM ...          SIGKILL to that process at its Nth call of that name
 //   axe -l LOG -p PROCESS -c NAME -n NTH -e ENOMEM -- PROGRAM ...   that call fails so, without having been made
+//   axe ... -e refused:ENOMEM:2 -- PROGRAM ...     the kernel answers so to the second request (or else the first) that
+//                                                  the call sends by netlink, and does not do it
 //
 // Processes are counted from 0 (the program itself) in the order in which they come up, calls from 1 over all threads of
 // a process. A call that the kernel restarts is one call. Ends when the last process has, with the status of the first
-// (128 + the number of a signal). In LOG, for each call or, with -n, for the one that was hit:
+// (128 + the number of a signal); with 125 and a line that begins with `axe: ` when it cannot do its work. In LOG, written
+// line by line, for each call or, with -n, for the one that was hit:
 //
-//   PROCESS NUMBER NAME ERROR,ERROR,...|- WHAT
+//   PROCESS NUMBER NAME REQUESTS ERROR,ERROR,...|- WHAT
+//
+// REQUESTS are those that the call sends by netlink: how many, and the type of the first one, 1x12; otherwise it is a dash. With
+// -r REQUESTS only calls that send such ones are counted: who waits may ask more or less often.
 //
 // close(2) that is to give EINTR is made all the same, as on Linux it always is.
-#define _GNU_SOURCE
+#include "axe.h"
+
 #include <elf.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/futex.h>
 #include <signal.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/personality.h>
 #include <sys/ptrace.h>
-#include <sys/random.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { THREADS = 256, PROCESSES = 256 };
-enum detail { NOTHING, PATH0, PATH1, FD0, TWO_PATHS };
-
-// What is made of a call: its name, the errors that it can give (signal(7) and the calls' own pages; for files also
-// EPERM, which immutable ones and security modules give, and for sockets ENOBUFS), and what to tell of it.
-static const struct call {
-  long number;
-  const char *name, *errors;
-  enum detail detail;
-} calls[] = {
-#define CALL(name, errors, detail) {SYS_##name, #name, errors, detail}
-    CALL(openat, "ENOMEM,EINTR,EPERM", PATH1),
-    CALL(read, "EINTR,ENOMEM,EPERM", FD0),
-    CALL(pread64, "EINTR,ENOMEM", FD0),
-    CALL(write, "EINTR,ENOMEM,ENOSPC,EPERM", FD0),
-    CALL(pwrite64, "EINTR,ENOMEM,ENOSPC,EPERM", FD0),
-    CALL(writev, "EINTR,ENOMEM,ENOSPC,EPERM", FD0),
-    CALL(close, "EINTR", FD0),
-    CALL(newfstatat, "ENOMEM", PATH1),
-    CALL(fstat, "ENOMEM", FD0),
-    CALL(statx, "ENOMEM", PATH1),
-    CALL(faccessat, "ENOMEM,EPERM", PATH1),
-    CALL(faccessat2, "ENOMEM,EPERM", PATH1),
-    CALL(readlinkat, "ENOMEM", PATH1),
-    CALL(getdents64, "ENOMEM,EINTR", FD0),
-    CALL(mkdirat, "ENOMEM,ENOSPC,EPERM", PATH1),
-    CALL(unlinkat, "ENOMEM,EPERM", PATH1),
-    CALL(renameat2, "ENOMEM,ENOSPC,EPERM", TWO_PATHS),
-    CALL(linkat, "ENOMEM,ENOSPC,EPERM", TWO_PATHS),
-    CALL(symlinkat, "ENOMEM,ENOSPC,EPERM", PATH0),
-    CALL(utimensat, "ENOMEM,EPERM", PATH1),
-    CALL(fsync, "EINTR,ENOSPC", FD0),
-    CALL(fallocate, "EINTR,ENOSPC,EPERM", FD0),
-    CALL(ftruncate, "EINTR,EPERM", FD0),
-    CALL(flock, "EINTR,ENOMEM", FD0),
-    CALL(fcntl, "", FD0),
-    CALL(ioctl, "", FD0),
-    CALL(socket, "ENOMEM,EPERM", NOTHING),
-    CALL(socketpair, "ENOMEM", NOTHING),
-    CALL(bind, "ENOMEM,EPERM", FD0),
-    CALL(connect, "EINTR,EAGAIN,EPERM", FD0),
-    CALL(getsockname, "ENOMEM", FD0),
-    CALL(getsockopt, "ENOMEM", FD0),
-    CALL(setsockopt, "ENOMEM,EPERM", FD0),
-    CALL(sendto, "ENOMEM,EINTR,EAGAIN,EPERM,ENOBUFS", FD0),
-    CALL(sendmsg, "ENOMEM,EINTR,EAGAIN,EPERM,ENOBUFS", FD0),
-    CALL(recvfrom, "ENOMEM,EINTR,EAGAIN,EPERM,ENOBUFS", FD0),
-    CALL(recvmsg, "ENOMEM,EINTR,EAGAIN,EPERM,ENOBUFS", FD0),
-    CALL(setns, "ENOMEM,EPERM", NOTHING),
-    CALL(unshare, "ENOMEM,ENOSPC,EPERM", NOTHING),
-    CALL(mount, "ENOMEM,EPERM", PATH1),
-    CALL(umount2, "ENOMEM,EAGAIN,EPERM", PATH0),
-    CALL(pipe2, "ENOMEM", NOTHING),
-    CALL(eventfd2, "ENOMEM", NOTHING),
-    CALL(ppoll, "ENOMEM,EINTR", NOTHING),
-    CALL(clock_nanosleep, "EINTR", NOTHING),
-    CALL(wait4, "EINTR", NOTHING),
-    CALL(waitid, "EINTR", NOTHING),
-    CALL(pidfd_open, "ENOMEM", NOTHING),
-    CALL(clone, "ENOMEM,EAGAIN,EPERM", NOTHING),
-    CALL(clone3, "ENOMEM,EAGAIN,EPERM", NOTHING),
-    CALL(execve, "ENOMEM,EAGAIN,EPERM", PATH0),
-    CALL(mmap, "ENOMEM", NOTHING),
-    CALL(mprotect, "ENOMEM", NOTHING),
-    CALL(madvise, "ENOMEM", NOTHING),
-    CALL(munmap, "ENOMEM", NOTHING),
-    CALL(brk, "ENOMEM", NOTHING),
-    CALL(getrandom, "EINTR", NOTHING),
-    CALL(futex, "EINTR,EAGAIN", NOTHING),
-    CALL(sched_getaffinity, "", NOTHING),
-    CALL(prlimit64, "EPERM", NOTHING),
-    CALL(gettid, "", NOTHING),
-    CALL(getpid, "", NOTHING),
-    CALL(geteuid, "", NOTHING),
-    CALL(getcwd, "ENOMEM", NOTHING),
-    CALL(capget, "EPERM", NOTHING),
-    CALL(kill, "EPERM", NOTHING),
-    CALL(dup2, "EINTR", FD0),
-    CALL(dup3, "EINTR", FD0),
-    CALL(rt_sigaction, "", NOTHING),
-    CALL(rt_sigprocmask, "", NOTHING),
-    CALL(set_tid_address, "", NOTHING),
-    CALL(set_robust_list, "", NOTHING),
-    CALL(rseq, "", NOTHING),
-    CALL(exit_group, "", NOTHING),
-    CALL(exit, "", NOTHING),
-#ifdef __x86_64__
-    CALL(open, "ENOMEM,EINTR,EPERM", PATH0),
-    CALL(stat, "ENOMEM", PATH0),
-    CALL(lstat, "ENOMEM", PATH0),
-    CALL(access, "ENOMEM,EPERM", PATH0),
-    CALL(readlink, "ENOMEM", PATH0),
-    CALL(mkdir, "ENOMEM,ENOSPC,EPERM", PATH0),
-    CALL(rmdir, "ENOMEM,EPERM", PATH0),
-    CALL(unlink, "ENOMEM,EPERM", PATH0),
-    CALL(rename, "ENOMEM,ENOSPC,EPERM", PATH0),
-    CALL(link, "ENOMEM,ENOSPC,EPERM", PATH0),
-    CALL(symlink, "ENOMEM,ENOSPC,EPERM", PATH0),
-    CALL(poll, "ENOMEM,EINTR", NOTHING),
-    CALL(vfork, "ENOMEM,EAGAIN,EPERM", NOTHING),
-    CALL(fork, "ENOMEM,EAGAIN,EPERM", NOTHING),
-    CALL(arch_prctl, "EPERM", NOTHING),
-    CALL(dup, "", FD0),
-#endif
-};
-
-static const struct {
-  const char *name;
-  int number;
-} errors[] = {{"ENOMEM", ENOMEM}, {"EINTR", EINTR},   {"ENOSPC", ENOSPC}, {"EAGAIN", EAGAIN},
-              {"EPERM", EPERM},   {"ENOBUFS", ENOBUFS}};
+enum { THREADS = 256, PROCESSES = 256, REFUSALS = 64 };
 
 struct process {
   pid_t pid;
@@ -153,6 +45,8 @@ struct thread {
   struct process *process;
   bool restarting;  // the next entry is that of a call which was counted already
   bool failing;     // the call under way is the one that is to fail
+  long number;      // what is under way
+  uint64_t arguments[6];
 };
 
 static struct process processes[PROCESSES];
@@ -160,9 +54,12 @@ static int process_count;
 static struct thread threads[THREADS];
 static FILE *log_file;
 static int target_process = -1;
+static const char *target_requests;
 static long target_call = -1, target_nth = -1;
 static bool kills;
 static int injected;
+static int refused;        // which request of the call; 0: the call itself fails
+static bool awaits_answer;  // to the request that was refused
 static bool done;
 
 static void die(const char *what) {
@@ -205,69 +102,6 @@ static struct thread *known(pid_t tid) {
   return empty;
 }
 
-static const struct call *describe(long number) {
-  for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
-    if (calls[i].number == number) return &calls[i];
-  return NULL;
-}
-
-static void read_text(pid_t tid, uint64_t address, char *text, size_t size) {
-  // Up to the end of the page, behind which there may be nothing.
-  size_t count = 4096 - address % 4096;
-  if (count > size - 1) count = size - 1;
-  struct iovec here = {text, count}, there = {(void *)(uintptr_t)address, count};
-  ssize_t got = process_vm_readv(tid, &here, 1, &there, 1, 0);
-  text[got < 0 ? 0 : got] = 0;
-}
-
-static void what(pid_t tid, const struct call *call, const uint64_t *arguments, char *text, size_t size) {
-  char path[64];
-  ssize_t length;
-  *text = 0;
-  switch (call ? call->detail : NOTHING) {
-  case NOTHING: break;
-  case PATH0: read_text(tid, arguments[0], text, size); break;
-  case PATH1: read_text(tid, arguments[1], text, size); break;
-  case TWO_PATHS: read_text(tid, arguments[3], text, size); break;
-  case FD0:
-    snprintf(path, sizeof path, "/proc/%d/fd/%d", tid, (int)arguments[0]);
-    length = readlink(path, text, size - 1);
-    text[length < 0 ? 0 : length] = 0;
-  }
-  for (char *c = text; *c; c++)
-    if (*c == '\n') *c = ' ';
-}
-
-// The errors that this very call could give, of those that its kind can.
-static void possible(const struct call *call, const uint64_t *arguments, const char *file, char *text, size_t size) {
-  bool fits = false;
-  *text = 0;
-  if (!call) return;
-#define ADD(error)                                                       \
-  do {                                                                   \
-    if (*text) strncat(text, ",", size - strlen(text) - 1);              \
-    strncat(text, error, size - strlen(text) - 1);                       \
-  } while (0)
-  char copy[128];
-  snprintf(copy, sizeof copy, "%s", call->errors);
-  for (char *error = strtok(copy, ","); error; error = strtok(NULL, ",")) {
-    fits = true;
-    if (call->number == SYS_futex) {
-      int operation = (int)arguments[1] & FUTEX_CMD_MASK;
-      fits = operation == FUTEX_WAIT || operation == FUTEX_WAIT_BITSET;
-    }
-    // Only what is waited for can be interrupted; the kernel's own files fail as they are asked.
-    if (call->number == SYS_getrandom) fits = !(arguments[2] & GRND_NONBLOCK) && arguments[1] > 256;
-    if (fits) ADD(error);
-  }
-  if (call->number == SYS_openat && arguments[2] & O_CREAT) ADD("ENOSPC");
-#ifdef __x86_64__
-  if (call->number == SYS_open && arguments[1] & O_CREAT) ADD("ENOSPC");
-#endif
-  if (call->number == SYS_flock && arguments[1] & 4) ADD("EAGAIN");
-  if ((call->number == SYS_read || call->number == SYS_write) && !strncmp(file, "pipe:", 5)) ADD("EAGAIN");
-}
-
 static void fail_call(pid_t tid) {
 #ifdef __x86_64__
   struct user_regs_struct registers;
@@ -296,66 +130,115 @@ static void set_result(pid_t tid, long value) {
 #endif
 }
 
+static void at_exit(struct thread *thread, long result) {
+  if (thread->failing) {
+    thread->failing = false;
+    if (refused) {
+      restore_request(thread->tid);
+      awaits_answer = result >= 0;
+    } else {
+      set_result(thread->tid, -injected);
+    }
+    done = !awaits_answer;
+  } else if (awaits_answer && rewrite_answer(thread->tid, thread->number, thread->arguments, result, injected)) {
+    awaits_answer = false;
+    done = true;
+  }
+  // ERESTARTSYS, ERESTARTNOINTR, ERESTARTNOHAND, ERESTART_RESTARTBLOCK
+  thread->restarting = result == -512 || result == -513 || result == -514 || result == -516;
+}
+
+static int sends(const struct thread *thread, char *text, size_t size) {
+  uint16_t kind = 0;
+  int count = requests(thread->process->pid, thread->tid, thread->number, thread->arguments, &kind);
+  if (count) snprintf(text, size, "%dx%x", count, kind);
+  else snprintf(text, size, "-");
+  return count;
+}
+
+static void log_call(const struct thread *thread) {
+  const struct call *call = describe(thread->number);
+  char text[512], kinds[4096], name[32], sent[32];
+  what(thread->tid, call, thread->arguments, text, sizeof text);
+  possible(call, thread->arguments, text, kinds, sizeof kinds);
+  int count = sends(thread, sent, sizeof sent);
+  for (int nth = 1; nth <= count && nth <= REFUSALS; nth++) {
+    char kind[32];
+    snprintf(kind, sizeof kind, "refused:ENOMEM:%d", nth);
+    add_error(kinds, sizeof kinds, nth == 1 ? "refused:ENOMEM,refused:EPERM,refused:ENOSPC" : kind);
+  }
+  snprintf(name, sizeof name, "call-%ld", thread->number);
+  fprintf(log_file, "%d %ld %s %s %s %s\n", (int)(thread->process - processes), thread->process->calls,
+          call ? call->name : name, sent, *kinds ? kinds : "-", text);
+}
+
 static void at_call(struct thread *thread) {
   struct __ptrace_syscall_info info;
   if (ptrace(PTRACE_GET_SYSCALL_INFO, thread->tid, sizeof info, &info) < 0) return;
-  if (info.op == PTRACE_SYSCALL_INFO_EXIT) {
-    if (thread->failing) {
-      set_result(thread->tid, -injected);
-      thread->failing = false;
-      done = true;
-    }
-    // ERESTARTSYS, ERESTARTNOINTR, ERESTARTNOHAND, ERESTART_RESTARTBLOCK
-    long result = info.exit.rval;
-    thread->restarting = result == -512 || result == -513 || result == -514 || result == -516;
-    return;
-  }
+  if (info.op == PTRACE_SYSCALL_INFO_EXIT) at_exit(thread, (long)info.exit.rval);
   if (info.op != PTRACE_SYSCALL_INFO_ENTRY) return;
+  thread->number = (long)info.entry.nr;
+  for (int i = 0; i < 6; i++) thread->arguments[i] = info.entry.args[i];
   if (thread->restarting) {
     thread->restarting = false;
     return;
   }
-  long number = ++thread->process->calls;
-  int process = (int)(thread->process - processes);
-  bool hit = process == target_process && (long)info.entry.nr == target_call && ++thread->process->named == target_nth;
+  thread->process->calls++;
+  bool hit = false;
+  if (thread->process - processes == target_process && thread->number == target_call) {
+    char sent[32];
+    if (target_requests) sends(thread, sent, sizeof sent);
+    if (!target_requests || !strcmp(sent, target_requests)) hit = ++thread->process->named == target_nth;
+  }
   if (!hit && target_nth >= 0) return;
-
-  const struct call *call = describe((long)info.entry.nr);
-  char text[512], kinds[128], name[32];
-  what(thread->tid, call, (const uint64_t *)info.entry.args, text, sizeof text);
-  possible(call, (const uint64_t *)info.entry.args, text, kinds, sizeof kinds);
-  snprintf(name, sizeof name, "call-%ld", (long)info.entry.nr);
-  fprintf(log_file, "%d %ld %s %s %s\n", process, number, call ? call->name : name, *kinds ? kinds : "-", text);
+  if (hit && refused && !refuse(thread->process->pid, thread->tid, thread->number, thread->arguments, refused)) {
+    // It sends something else this time.
+    done = true;
+    return;
+  }
+  log_call(thread);
   if (!hit) return;
   if (kills) {
     kill(thread->process->pid, SIGKILL);
     done = true;
     return;
   }
-  if (info.entry.nr != SYS_close) fail_call(thread->tid);
   thread->failing = true;
+  if (!refused && thread->number != SYS_close) fail_call(thread->tid);
+}
+
+// ENOMEM, refused:ENOMEM or refused:ENOMEM:2
+static bool read_error(char *text) {
+  if (!strncmp(text, "refused:", 8)) {
+    text += 8;
+    char *nth = strchr(text, ':');
+    refused = nth ? atoi(nth + 1) : 1;
+    if (nth) *nth = 0;
+  }
+  injected = error_named(text);
+  return injected && refused >= 0;
 }
 
 int main(int argc, char **argv) {
   int option;
-  while ((option = getopt(argc, argv, "+l:p:c:n:ke:")) != -1) switch (option) {
+  while ((option = getopt(argc, argv, "+l:p:c:r:n:ke:")) != -1) switch (option) {
     case 'l':
       if (!(log_file = fopen(optarg, "we"))) die(optarg);
+      // Whoever is killed has written down what there was.
+      setvbuf(log_file, NULL, _IOLBF, 0);
       break;
     case 'p': target_process = atoi(optarg); break;
     case 'c':
-      for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
-        if (!strcmp(optarg, calls[i].name)) target_call = calls[i].number;
+      if (call_named(optarg)) target_call = call_named(optarg)->number;
       if (!strncmp(optarg, "call-", 5)) target_call = atol(optarg + 5);
       break;
+    case 'r': target_requests = optarg; break;
     case 'n': target_nth = atol(optarg); break;
     case 'k': kills = true; break;
     case 'e':
-      for (size_t i = 0; i < sizeof errors / sizeof *errors; i++)
-        if (!strcmp(optarg, errors[i].name)) injected = errors[i].number;
+      if (read_error(optarg)) break;
       // fall through
     default:
-      if (option == 'e' && injected) break;
       fprintf(stderr, "usage: axe -l LOG [-p PROCESS -c NAME -n NTH -k|-e ERROR] -- PROGRAM ARGUMENT...\n");
       return 125;
     }

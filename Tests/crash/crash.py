@@ -2,22 +2,23 @@
 """The chain bridge + host-local + portmap + firewall + bandwidth + tuning, killed and failing wherever it can be.
 
     crash.py [EXECUTABLE] [--axe FILE] [--quick] [--every N] [--seed N] [--only TEXT] [--calls A-B] [--jobs N]
-             [--everything] [--log FILE]
+             [--everything] [--log FILE] [--limit MINUTES]
 
 What is tried is told by the table that comes last. --every N tries every Nth point of each of its rows, in each from another
 one on, which follows from --seed; --quick does that with the numbers in QUICK. --only tries those rows whose name, as it is in the
-table, has TEXT in it. In processes of their own, a plugin's calls that change nothing outside of it are not killed one by one, as that leaves
-the same each time; with --everything they are.
+table, has TEXT in it. In processes of their own, a plugin's calls that change nothing outside of it are not killed one by one,
+as that leaves the same each time; with --everything they are. --limit ends it after so many minutes, as failed; then, and when
+it is told to end, the table comes all the same.
 
 Everything happens in namespaces of its own, which end with this program, however it ends.
 """
 
 import argparse
-import collections
 import itertools
 import multiprocessing
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -31,14 +32,14 @@ for folder in ("differential", "crash"):
 import damage  # noqa: E402
 import inputs  # noqa: E402
 import points  # noqa: E402
+import table as tables  # noqa: E402
 import turmoil  # noqa: E402
 import world  # noqa: E402
 from host import enter_private_namespaces, own_state  # noqa: E402
 
 # Every Nth point of each part, and the rounds of a turmoil: all of it in a few minutes. Odd, where faults and commands take
 # turns: each of them is to be met.
-QUICK = {"one process": 24, "processes": 160, "files of state": 11, "inputs missing": 7, "rounds": 1}
-SHOWN = 4
+QUICK = {"one process": 25, "processes": 161, "files of state": 11, "inputs missing": 7, "rounds": 1}
 
 
 def prepare(executable, axe):
@@ -59,11 +60,17 @@ def prepare(executable, axe):
     Path(world.AXE).chmod(0o755)
 
 
+def begin_work():
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):
+        signal.signal(number, signal.SIG_DFL)
+    own_state()
+
+
 class Workers:
     """Processes that try points, each with directories of state of its own. Where one is gone, so is the whole run."""
 
     def __init__(self, jobs):
-        self.pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("fork"), initializer=own_state)
+        self.pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("fork"), initializer=begin_work)
 
     def one(self, function, *arguments):
         return self.pool.submit(function, *arguments).result()
@@ -89,59 +96,17 @@ class Workers:
                 print(f"    {done} of {count}", flush=True)
 
 
-class Table:
-    """Counts, and remembers what to print of what failed."""
+class Ended(BaseException):
+    """Why the run is not to go on. No error of a part's, that another part could follow."""
 
-    def __init__(self, log):
-        self.log = log
-        self.rows = {}
-        self.started = time.monotonic()
-        self.passed = self.failed = 0
 
-    def row(self, where, command, fault):
-        return self.rows.setdefault((where, command, fault), collections.Counter())
+def end_when_told(minutes):
+    def told(number, _):
+        raise Ended(f"not done after {minutes} minutes" if number == signal.SIGALRM else "ended before it was done")
 
-    def there_are(self, rows):
-        """How many points each row has, tried or not."""
-        for row in rows:
-            self.row(*row)["all"] += 1
-
-    def add(self, where, command, fault, problems, ending="", title=""):
-        row = self.row(where, command, fault)
-        row["tried"] += 1
-        row[ending] += 1
-        if problems:
-            row["leaks"] += 1
-            self.failed += 1
-            lines = [f"FAILED: {where}: {title}", *(f"    {problem}"[:700] for problem in problems[:20])]
-            if row["leaks"] <= SHOWN:
-                print("\n".join(lines), flush=True)
-            if self.log:
-                print("\n".join(lines), file=self.log, flush=True)
-        else:
-            row["survived"] += 1
-            self.passed += 1
-
-    def close(self):
-        form = "{:<22} {:<7} {:<33} {:>6} {:>6} {:>9} {:>7} {:>7}  {:>8} {:>6} {:>5}"
-        print()
-        heads = ("chain", "command", "fault", "points", "tried", "survived", "leaks", "not met", "success", "error", "died")
-        print(form.format(*heads).rstrip())
-        sums = collections.Counter()
-        for (where, command, fault), row in self.rows.items():
-            sums.update(row)
-            print(form.format(where, command, fault, *self.counts(row)).rstrip())
-        print(form.format("all", "", "", *self.counts(sums)).rstrip())
-        minutes, seconds = divmod(round(time.monotonic() - self.started), 60)
-        print(f"\n{sums['tried']} of {sums['all']} points tried in {minutes} min {seconds} s: "
-              f"{sums['survived']} survived, {sums['leaks']} did not")  # fmt: skip
-        print(f"{self.passed} passed, {self.failed} failed")
-        return 1 if self.failed or not self.passed else 0
-
-    @staticmethod
-    def counts(row):
-        endings = [row[ending] or "" for ending in ("missed", "success", "error", "died")]
-        return [row["all"], row["tried"], row["survived"], row["leaks"], *endings]
+    for number in (signal.SIGALRM, signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, told)
+    signal.alarm(round(60 * minutes))
 
 
 def run_axe(table, workers, options):
@@ -151,38 +116,40 @@ def run_axe(table, workers, options):
             if neighbour and command == "check":
                 continue
             faults = [*(f"killed, then {recovery}" for recovery in points.RECOVERIES), *points.ERRORS]
-            if not any(options.only in f"{where} {command.upper()} {fault}" for fault in faults):
-                continue
-            calls = workers.one(points.count, (processes, command, neighbour))
-            chosen, same = points.points(processes, command, neighbour, calls, options.everything)
-            chosen = [point for point in chosen if options.only in f"{where} {command.upper()} {fault_name(point)}"]
-            table.there_are((where, command.upper(), fault_name(point)) for point in chosen)
-            note = f", {same} of them of no consequence" if same else ""
-            note = f"{where}: {command.upper()} has {len(calls)} system calls{note}: {len(chosen)} points"
-            chosen = points.sample(chosen, options.every["processes" if processes else "one process"], options.seed)
-            if options.calls:
-                first, _, last = options.calls.partition("-")
-                chosen = [point for point in chosen if int(first) <= point.call.number <= int(last or first)]
-            print(f"{note}, {len(chosen)} of them tried", flush=True)
-            missed = []
-            for outcome in workers.all(points.attempt, chosen):
-                if outcome.missed:
-                    missed.append(outcome.point)
-                else:
-                    record(table, where, outcome)
-            # A call that was not where it was counted, as the kernel was slower or faster: another two times.
-            for _ in range(2):
-                again, missed = missed, []
-                for outcome in workers.all(points.attempt, again):
-                    if outcome.missed:
-                        missed.append(outcome.point)
-                    else:
-                        record(table, where, outcome)
-            for point in missed:
-                row = table.row(where, command.upper(), fault_name(point))
-                row["missed"] += 1
-            if missed:
-                print(f"{where}: {command.upper()}: {len(missed)} points were not met: {missed[0].title}", flush=True)
+            if any(options.only in f"{where} {command.upper()} {fault}" for fault in faults):
+                run_command(table, workers, options, where, (processes, command, neighbour))
+
+
+def run_command(table, workers, options, where, what):
+    processes, command, neighbour = what
+    try:
+        calls = workers.one(points.count, what)
+    except Exception as error:
+        table.add(where, command.upper(), "none", [f"{type(error).__name__}: {error}"], title=command.upper())
+        return
+    chosen, same = points.points(processes, command, neighbour, calls, options.everything)
+    chosen = [point for point in chosen if options.only in f"{where} {command.upper()} {point.row}"]
+    table.there_are((where, command.upper(), point.row) for point in chosen)
+    note = f", {same} of them of no consequence" if same else ""
+    note = f"{where}: {command.upper()} has {len(calls)} system calls{note}: {len(chosen)} points"
+    chosen = points.sample(chosen, options.every["processes" if processes else "one process"], options.seed)
+    if options.calls:
+        first, _, last = options.calls.partition("-")
+        chosen = [point for point in chosen if int(first) <= point.call.number <= int(last or first)]
+    print(f"{note}, {len(chosen)} of them tried", flush=True)
+    # A call that was not where it was counted, as the kernel was slower or faster: another two times.
+    for _ in range(3):
+        missed = []
+        for outcome in workers.all(points.attempt, chosen):
+            if outcome.missed:
+                missed.append(outcome.point)
+            else:
+                record(table, where, outcome)
+        chosen = missed
+    for point in chosen:
+        table.missed(point, where, command.upper(), point.row)
+    if chosen:
+        print(f"{where}: {command.upper()}: {len(chosen)} points were not met: {chosen[0].title}", flush=True)
 
 
 def run_damage(table, workers, options):
@@ -220,18 +187,12 @@ def run_turmoils(table, workers, options):
         table.add("turmoil", "all", what, problems, title=what)
 
 
-def fault_name(point):
-    if point.fault != points.KILL:
-        return point.fault
-    return f"killed, then {point.recovery}"
-
-
 def record(table, where, outcome):
     point = outcome.point
     problems = outcome.problems
     if problems:
         problems = [*problems, f"it said: {outcome.message[:400]}"]
-    table.add(where, point.command.upper(), fault_name(point), problems, outcome.ending, point.title)
+    table.add(where, point.command.upper(), point.row, problems, outcome.ending, point.title)
 
 
 def main():
@@ -247,22 +208,31 @@ def main():
     parser.add_argument("--jobs", type=int, default=6 * (os.cpu_count() or 1))
     parser.add_argument("--log", type=argparse.FileType("w"), help="a file that tells of every failure, not only the first")
     parser.add_argument("--everything", action="store_true")
+    parser.add_argument("--limit", type=float, default=0, metavar="MINUTES")
     options = parser.parse_args()
     if options.quick:
         options.every = QUICK
     else:
         options.every = {**dict.fromkeys(QUICK, max(options.every, 1)), "rounds": turmoil.ROUNDS}
-    sys.argv[0] = os.path.realpath(sys.argv[0])
     enter_private_namespaces()
     prepare(options.executable, options.axe)
-    table = Table(options.log)
+    table = tables.Table(options.log)
     workers = Workers(options.jobs)
-    run_turmoils(table, workers, options)
-    run_damage(table, workers, options)
-    run_inputs(table, workers, options)
-    run_axe(table, workers, options)
-    workers.end()
-    sys.exit(table.close())
+    end_when_told(options.limit)
+    try:
+        for part in (run_turmoils, run_damage, run_inputs, run_axe):
+            part(table, workers, options)
+        workers.end()
+    except (Exception, Ended) as error:  # what was tried is told all the same
+        table.fail(error if isinstance(error, Ended) else f"{type(error).__name__}: {error}")
+    finally:
+        signal.alarm(0)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+    status = table.close()
+    sys.stdout.flush()
+    # Workers that are not done end with their namespace.
+    os._exit(status)
 
 
 if __name__ == "__main__":

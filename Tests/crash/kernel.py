@@ -4,6 +4,7 @@ Links, addresses, routes, rules and qdiscs come from netlink itself: what is ask
 `ip`. Of the packet filter only the list of tables does; where there are any, `nft` tells the whole rule set.
 """
 
+import hashlib
 import os
 import socket
 import struct
@@ -11,15 +12,25 @@ import subprocess
 from pathlib import Path
 
 NETLINK_ROUTE, NETLINK_NETFILTER = 0, 12
-GETLINK, GETADDR, GETROUTE, GETRULE, GETQDISC = 18, 22, 26, 34, 38
+DELLINK, GETLINK, GETADDR, GETROUTE, GETRULE, GETQDISC = 17, 18, 22, 26, 34, 38
 GETTABLE = 10 << 8 | 1
 DUMP_REQUEST = 0x301
 FAMILIES = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
 # Whoever has come this far wants what host-local keeps for the next container, and the locks.
 KEPT_FILES = ("lock", "last_reserved_ip.")
+# One for each kind of state, and for each network: no more than an administrator has set up.
+KEPT_DIRECTORIES = (
+    "/run/cni/tuning", "/var/lib/cni/results", "/var/lib/cni/firewall", "/var/lib/cni/networks",
+    "/var/lib/cni/networks/chain",
+    "/var/lib/cni/networks/.owners", "/var/lib/cni/networks/.owners/chain",
+)  # fmt: skip
 # A host that has had a container goes on forwarding: it may have had reasons of its own. Whoever forwards follows no
 # redirects, says the kernel.
 FORWARDING = ("forwarding", "mc_forwarding", "accept_redirects")
+
+
+# A kernel that does not answer is no reason to wait for ever; on a busy machine it takes its time.
+TIME_LIMIT = 100
 
 
 class Interrupted(Exception):
@@ -29,6 +40,7 @@ class Interrupted(Exception):
 def dump_once(protocol, kind, body):
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol) as netlink:
         netlink.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        netlink.settimeout(TIME_LIMIT)
         netlink.send(struct.pack("=IHHII", 16 + len(body), kind, DUMP_REQUEST, 1, 0) + body)
         messages = []
         while True:
@@ -132,6 +144,23 @@ def network(names):
     return {key: sorted(value) for key, value in seen.items()}
 
 
+def output(words):
+    return subprocess.run(words, capture_output=True, text=True, check=True, timeout=TIME_LIMIT).stdout
+
+
+def remove_links():
+    """Removes all that can be removed, one by one.
+
+    Where namespaces end that have links, the kernel takes many of them together, and waits for each bridge while nobody on the
+    machine may change or ask for a link: 4 s for 250 of them on an idle machine, half a minute on a busy one.
+    """
+    for message in dump(NETLINK_ROUTE, GETLINK, bytes(16)):
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_ROUTE) as netlink:
+            body = struct.pack("=BxHiII", 0, 0, struct.unpack_from("=i", message, 4)[0], 0, 0)
+            # What cannot be removed, or has gone with its other end, is refused.
+            netlink.send(struct.pack("=IHHII", 16 + len(body), DELLINK, 1, 1, 0) + body)
+
+
 def legacy_tables():
     """Of the old iptables."""
     tables = []
@@ -141,7 +170,7 @@ def legacy_tables():
         except OSError:
             continue
         for table in present:
-            saved = subprocess.run([f"{program}-legacy-save", "-t", table], capture_output=True, text=True).stdout
+            saved = output([f"{program}-legacy-save", "-t", table])
             tables += [f"{program}-legacy {table} {line}" for line in saved.splitlines() if line.startswith(("-A", "-N"))]
     return tables
 
@@ -152,7 +181,7 @@ def packet_filter():
               for message in dump(NETLINK_NETFILTER, GETTABLE, bytes(4))]  # fmt: skip
     if not tables:
         return legacy_tables()
-    listed = subprocess.run(["nft", "-s", "list", "ruleset"], capture_output=True, text=True, check=True).stdout
+    listed = output(["nft", "-s", "list", "ruleset"])
     # A set lists its elements in no order.
     lines = []
     for line in listed.splitlines():
@@ -194,16 +223,40 @@ def settings(*patterns):
 HOST_SETTINGS = [f"ipv{version}/conf/{which}/*" for version in (4, 6) for which in ("all", "default", "lo")]
 
 
+STATE = ("/var/lib/cni", "/run/cni")
+
+
+def walk():
+    """All that is kept on disk, but for what every network keeps between containers: paths, with a slash behind those of
+    empty directories."""
+    for state in STATE:
+        for directory, directories, names in os.walk(state):
+            for name in names:
+                if not name.startswith(KEPT_FILES):
+                    yield os.path.join(directory, name)
+            for name in directories:
+                path = os.path.join(directory, name)
+                # A directory of a name that is a file's.
+                if os.path.islink(path):
+                    yield path
+                elif path not in KEPT_DIRECTORIES and not os.listdir(path):
+                    yield path + "/"
+
+
 def files():
-    """All that is kept on disk, but for what every network keeps between containers."""
-    return sorted(
-        os.path.join(directory, name)
-        for state in ("/var/lib/cni", "/run/cni") for directory, _, names in os.walk(state) for name in names
-        if not name.startswith(KEPT_FILES)) + sorted(
-        # A directory of a name that is a file's.
-        os.path.join(directory, name)
-        for state in ("/var/lib/cni", "/run/cni") for directory, names, _ in os.walk(state) for name in names
-        if os.path.islink(os.path.join(directory, name)))  # fmt: skip
+    return sorted(walk())
+
+
+def contents():
+    """What is in each file, as a hash."""
+    found = {}
+    for path in walk():
+        if os.path.islink(path):
+            found[path] = os.readlink(path)
+        elif os.path.isfile(path):
+            with open(path, "rb") as file:
+                found[path] = hashlib.sha256(file.read()).hexdigest()
+    return found
 
 
 def host():

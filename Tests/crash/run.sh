@@ -3,5 +3,5 @@
 set -eu
 cd "$(dirname "$0")/../.."
 mkdir -p .build/crash
-"${CC:-$(command -v clang || echo cc)}" -O2 -Wall -Wextra -Werror -static -o .build/crash/axe Tests/crash/axe.c
+"${CC:-$(command -v clang || echo cc)}" -O2 -Wall -Wextra -Werror -static -o .build/crash/axe Tests/crash/*.c
 exec python3 Tests/crash/crash.py --axe .build/crash/axe "$@"

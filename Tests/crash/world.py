@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -45,6 +46,7 @@ def chain():
 PORTS = [
     {"hostPort": 20000, "containerPort": 80, "protocol": "tcp"}, {"hostPort": 20001, "containerPort": 53, "protocol": "udp"},
 ]  # fmt: skip
+NEIGHBOURS_PORTS = [{**port, "hostPort": port["hostPort"] + 10} for port in PORTS]
 
 
 def checked(result, what):
@@ -92,11 +94,11 @@ def empty(directory):
 class Answer:
     """What a command gave."""
 
-    def __init__(self, process=None):
-        self.hangs = process is None
-        self.status = 124 if process is None else process.returncode
-        self.text = "" if process is None else process.stdout
-        self.error = "it hangs" if process is None else process.stderr.strip()
+    def __init__(self, status, text, error, hangs=False):
+        self.hangs = hangs
+        self.status = status
+        self.text = text
+        self.error = f"it hangs {error.strip()}".strip() if hangs else error.strip()
 
     @property
     def failed(self):
@@ -107,13 +109,32 @@ class Answer:
         return self.status >= 128 or self.status < 0
 
 
+def run(words, environment):
+    """A program and what it starts. Where it hangs, nothing of it goes on into the next world."""
+    process = subprocess.Popen(words, env=environment, text=True, errors="replace", stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)  # fmt: skip
+    hangs = False
+    try:
+        text, error = process.communicate(timeout=TIME_LIMIT)
+    except subprocess.TimeoutExpired:
+        hangs = True
+        os.killpg(process.pid, signal.SIGKILL)
+        text, error = process.communicate()
+    return Answer(124 if hangs else process.returncode, text, error, hangs)
+
+
 FRESH = []
 
 
 class World:
     """A host and its container `c0`; with `neighbour` a second container that has been attached before and stays so."""
 
+    made = False  # one before this one, by the same process
+
     def __init__(self, processes=False, neighbour=False, configuration=None, plugins=None):
+        if World.made:
+            kernel.remove_links()
+        World.made = True
         for name in ("c0", "neighbour"):
             remove_container(name)
         for state in STATE:
@@ -136,7 +157,9 @@ class World:
         self.neighbour = neighbour
         if neighbour:
             make_container("neighbour")
-            self.need("add", "neighbour", ports=[])
+            self.need("add", "neighbour", ports=NEIGHBOURS_PORTS)
+            self.neighbour_before = self.container("neighbour")
+            self.contents_before = kernel.contents()
         if neighbour:
             self.before, self.container_before = kernel.host(), self.container()
         else:
@@ -149,21 +172,19 @@ class World:
         Path(self.configurations, "10.conflist").write_text(json.dumps(configuration))
 
     def call(self, command, container="c0", axe=(), ports=None):
-        """`cnitool` with a command of its; under the axe with these options."""
+        """`cnitool` with a command of its; under the axe with these options. Ports are PORTS, if not others, or none: []."""
         words = [TOOL, command, NETWORK]
         if command == "gc":
             if self.neighbour:
                 words += ["--keep", self.neighbour_attachment]
         else:
             words.append(str(NAMESPACES / container))
-        environment = self.environment if ports is None else {**self.environment, "CAP_ARGS": "{}"}
+        environment = self.environment
+        if ports is not None:
+            environment = {**environment, "CAP_ARGS": json.dumps({"portMappings": ports} if ports else {})}
         if axe:
             words = [AXE, *axe, "--", *words]
-        try:
-            return Answer(subprocess.run(words, env=environment, capture_output=True, text=True, errors="replace",
-                                         stdin=subprocess.DEVNULL, timeout=TIME_LIMIT))  # fmt: skip
-        except subprocess.TimeoutExpired:
-            return Answer()
+        return run(words, environment)
 
     @property
     def neighbour_attachment(self):
@@ -176,10 +197,10 @@ class World:
             raise OSError(f"{command} of {container} on a sound host: {answer.error}")
         return answer
 
-    def container(self):
-        if not (NAMESPACES / "c0").exists():
+    def container(self, name="c0"):
+        if not (NAMESPACES / name).exists():
             return None
-        with inside("c0"):
+        with inside(name):
             return kernel.container()
 
     def left(self):
@@ -188,7 +209,20 @@ class World:
         container = self.container()
         if container is not None and self.container_before is not None:
             lines += ["container's " + line for line in kernel.differences(self.container_before, container)]
+        if self.neighbour:
+            neighbours = kernel.differences(self.neighbour_before, self.container("neighbour"))
+            lines += ["neighbour's " + line for line in neighbours]
+            now = kernel.contents()
+            lines += [f"files: changed: {file}" for file, content in self.contents_before.items()
+                      if now.get(file, content) != content]  # fmt: skip
         return lines
+
+    def neighbour_is_well(self):
+        """What its CHECK says; nothing, if all is well or there is none."""
+        if not self.neighbour:
+            return []
+        answer = self.call("check", "neighbour", ports=NEIGHBOURS_PORTS)
+        return [f"neighbour's CHECK: {answer.error}"] if answer.failed else []
 
     def attached(self):
         """Host and container as one, to hold two attachments against each other."""

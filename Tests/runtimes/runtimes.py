@@ -26,7 +26,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "Scripts"))
 
 import remains  # noqa: E402
 from node import TOOLS  # noqa: E402
-from throwaway import Tally  # noqa: E402
+from throwaway import Tally, as_first_process  # noqa: E402
+
 HERE = Path(__file__).resolve().parent
 RUNTIMES = {"podman": "podman_life", "buildah": "buildah_life", "ctr": "ctr_life", "cri": "cri_life"}
 LIMIT = 1200
@@ -86,18 +87,6 @@ def state(host):
     """Of what the kernel remembers of packets, what leads them to a container: the rest is over after half a minute, and
     leads nobody astray."""
     return {what: found for what, found in host.items() if what != "conntrack -L"}
-
-
-def as_first_process():
-    """The first process of a namespace inherits those whose parents have ended, and has to wait for them."""
-    child = os.fork()
-    if child == 0:
-        return
-    while True:
-        process, status = os.wait()
-        if process == child:
-            sys.stdout.flush()
-            os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
 
 
 def inside(runtime, executable, results, chosen):
