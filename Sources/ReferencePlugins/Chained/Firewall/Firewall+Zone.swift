@@ -14,10 +14,14 @@ extension Firewall {
     let name = configuration.zone
     undo.register("sources of a zone of firewalld") { try Self.remove(record) }
     for address in addresses {
+      // What is permanent comes first: a reload in between takes it over, and would undo the other.
+      var problem: DBusError?
+      do throws(DBusError) { try zone.addPermanently(address) } catch { problem = error }
       try zone.add(address)
-      do throws(DBusError) { try zone.addPermanently(address) } catch {
+      if let problem {
         call.log(
-          "\(address) is in zone \(name) of firewalld for now only, and will not be after a reload: \(error)")
+          "\(address) is in zone \(name) of firewalld for now only, and will not be after a reload: \(problem)"
+        )
       }
     }
   }

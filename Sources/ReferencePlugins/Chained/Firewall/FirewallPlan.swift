@@ -64,8 +64,15 @@ struct FirewallPlan {
   }
 
   /// Whether firewalld keeps rules of its own in nf_tables.
+  ///
+  /// While it reloads there is the second of these tables, which lets nothing new through, and for a part of that time
+  /// not the first.
   static func hasTableOfFirewalld(_ socket: inout NetfilterSocket) throws(NetlinkError) -> Bool {
-    try PacketFilter.absentAsNil { () throws(NetlinkError) in try socket.table(.inet, "firewalld") } != nil
+    for name in ["firewalld", "firewalld_policy_drop"] {
+      let table = try PacketFilter.absentAsNil { () throws(NetlinkError) in try socket.table(.inet, name) }
+      if table != nil { return true }
+    }
+    return false
   }
 
   /// The tables that have rules of somebody's own for what is forwarded, also in the administrator's chain.

@@ -11,8 +11,6 @@ import NetworkAddresses
 struct FirewalldZone: ~Copyable {
   let name: String
   private var connection: DBusConnection
-  /// `config.zone` object of the zone, once it has been asked for.
-  private var permanentPath: String?
 
   private static let service = "org.fedoraproject.FirewallD1"
   private static let path = "/org/fedoraproject/FirewallD1"
@@ -57,16 +55,23 @@ struct FirewalldZone: ~Copyable {
   }
 
   private mutating func callPermanent(_ method: String, _ address: IPAddress) throws(DBusError) {
-    if permanentPath == nil {
-      let answer = try connection.call(
-        "getZoneByName", of: Self.service + ".config", path: Self.path + "/config", destination: Self.service,
-        [.string(name)])
-      permanentPath = answer.first?.text
+    // firewalld gives its zones other objects when it is reloaded: asked for each time, and again if it has just done so.
+    var attempts = 10
+    while true {
+      do throws(DBusError) {
+        let answer = try connection.call(
+          "getZoneByName", of: Self.service + ".config", path: Self.path + "/config",
+          destination: Self.service, [.string(name)])
+        guard let path = answer.first?.text else { throw .malformed("getZoneByName without an object") }
+        try connection.call(
+          method, of: Self.service + ".config.zone", path: path, destination: Self.service,
+          [.string(IPPrefix.host(address).description)])
+        return
+      } catch {
+        attempts -= 1
+        guard error.meansNoObject, attempts > 0 else { throw error }
+      }
     }
-    guard let permanentPath else { throw .malformed("getZoneByName without an object") }
-    try connection.call(
-      method, of: Self.service + ".config.zone", path: permanentPath, destination: Self.service,
-      [.string(IPPrefix.host(address).description)])
   }
 
   /// Puts an address into the zone.
@@ -95,14 +100,18 @@ struct FirewalldZone: ~Copyable {
     }
   }
 
-  /// Takes an address out of the zone, now and for good. One that is not there, or a zone that is not, is no error.
+  /// Takes an address out of the zone, for good and now. One that is not there, or a zone that is not, is no error.
+  ///
+  /// In this order: a reload in between would bring back what is still permanent. The second is done in any case.
   mutating func remove(_ address: IPAddress) throws(DBusError) {
-    do throws(DBusError) { _ = try call("removeSource", address) } catch {
-      if !error.meansAbsent { throw error }
-    }
+    var failure: DBusError?
     do throws(DBusError) { try callPermanent("removeSource", address) } catch {
-      if !error.meansAbsent { throw error }
+      if !error.meansAbsent { failure = error }
     }
+    do throws(DBusError) { _ = try call("removeSource", address) } catch {
+      if !error.meansAbsent, failure == nil { failure = error }
+    }
+    if let failure { throw failure }
   }
 
   /// Whether the running configuration has the address in this zone.
@@ -127,6 +136,11 @@ extension DBusError {
     {
       return true
     }
+    return meansNoObject
+  }
+
+  /// There is no such object, or it does not understand that.
+  fileprivate var meansNoObject: Bool {
     guard case .failed(let name, _) = self else { return false }
     return name == "org.freedesktop.DBus.Error.UnknownMethod"
       || name == "org.freedesktop.DBus.Error.UnknownObject"

@@ -40,18 +40,25 @@ extension IPTablesFirewall {
         stays.append(rule)
       }
     }
-    if removal.rules.isEmpty { return nil }
+    if removal.rules.isEmpty {
+      // Somebody may have flushed the table. Chains that nobody's packets come to any more are of no use to anyone.
+      let isEntered = (state[Self.forward]?.rules ?? []).contains { $0.target.chain == Self.chain }
+      guard own.rules.isEmpty, !isEntered else { return nil }
+    }
     // Nothing but ways to an administrator's rules is left: no container is.
     guard stays.allSatisfy({ $0.target.chain != nil && !$0.hasOtherConditions }) else { return removal }
     let admins = stays.compactMap(\.target.chain)
     if admins.allSatisfy({ state[$0]?.rules.isEmpty == true }) {
       removal.chains = [Self.chain] + Set(admins).sorted()
+      // Flushed, the first no longer leads to this one.
+      if own.rules.isEmpty, state[adminChain]?.rules.isEmpty == true { removal.chains.append(adminChain) }
     }
     removal.chains += Self.stages.filter { state[$0] != nil }
     // What a chain that stays leads to stays as well.
     while let used = removal.chains.first(where: { isUsed($0, besides: removal.chains, state, foreign) }) {
       removal.chains.removeAll { $0 == used }
     }
+    if removal.rules.isEmpty, removal.chains.isEmpty { return nil }
     removal.entrances = (state[Self.forward]?.rules ?? []).filter { rule in
       removal.chains.contains { Self.isEntrance(rule, to: $0) }
     }
@@ -86,7 +93,7 @@ extension IPTablesFirewall {
     guard try socket.chainIfPresent(Self.chain, in: table.nftTable) != nil else { return }
     try socket.commitPrepared { (socket) throws(NetlinkError) in
       var state = try table.chains([Self.forward, Self.chain] + Self.stages, in: .nft, &socket)
-      let others = Set(state[Self.chain]?.rules.compactMap(\.target.chain) ?? [])
+      let others = Set(state[Self.chain]?.rules.compactMap(\.target.chain) ?? []).union([adminChain])
       state.merge(try table.chains(others.sorted(), in: .nft, &socket)) { $1 }
       guard var removal = removal(of: addresses, state) else { return nil }
       if !removal.chains.isEmpty {
