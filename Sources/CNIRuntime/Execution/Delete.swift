@@ -7,7 +7,8 @@ import Netlink
 extension CNIRuntime {
   /// Detaches a container from a network: runs DEL of all plugins in reverse order, with the result of ADD if there is
   /// one. Goes through all of them whatever fails, and throws one error with all failures at the end. The cache forgets
-  /// the attachment once all have succeeded. May be called any number of times.
+  /// the attachment once all have succeeded; where it cannot, and that will not pass by itself, that is a problem and no
+  /// error. May be called any number of times.
   ///
   /// Plugins that the attachment was made with, as the cache remembers, and that the list has no more, are asked first:
   /// nobody else would remove what they made.
@@ -39,6 +40,13 @@ extension CNIRuntime {
     }
     if case .foreign = content { return problems }
     do throws(FileError) { try cache.remove(network: list.name, parameters.attachment) } catch {
+      if error.errno.passes {
+        throw RuntimeError(
+          kind: .cache, operation: operation, network: list.name, attachment: parameters.attachment,
+          file: error.path, reason: "\(error)",
+          remedy: "the plugins have removed everything; once more, and this goes, too", code: .tryAgainLater)
+      }
+      // Who waited for what may never be allowed could not delete the container.
       problems.append(CacheProblem(file: error.path, reason: "\(error)"))
     }
     return problems

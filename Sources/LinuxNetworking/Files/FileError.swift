@@ -34,3 +34,13 @@ extension Errno {
     return "\(description) (\(String(cString: name)))"
   }
 }
+
+extension Errno {
+  /// Whether an error is one of those that pass by themselves: whoever tries again may succeed.
+  package var passes: Bool {
+    [
+      .noMemory, .interrupted, .resourceTemporarilyUnavailable, .noBufferSpace, .tooManyOpenFiles,
+      .tooManyOpenFilesInSystem,
+    ].contains(self)
+  }
+}

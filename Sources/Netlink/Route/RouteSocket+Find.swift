@@ -96,3 +96,18 @@ extension RouteSocket {
     return nil
   }
 }
+
+extension Result where Success == RouteReply, Failure == NetlinkError {
+  /// The answer to a question of many (``RouteSocket/results(of:)``); nil if what was asked for is not there, or if the
+  /// kernel has nothing of the kind.
+  ///
+  /// - Throws: `NetlinkError` if the kernel has not answered the question: then nobody knows.
+  public func ifPresent() throws(NetlinkError) -> RouteReply? {
+    switch self {
+    case .success(let reply): return reply
+    case .failure(let error):
+      guard error.isNotFound || error.isUnsupported else { throw error }
+      return nil
+    }
+  }
+}

@@ -145,7 +145,7 @@ struct Bandwidth: ChainedPlugin {
     }
     let answer = try host.results(of: [.traffic(.getQdisc(link: device.index, parent: .root))])[0]
     try verify(
-      egress, try? answer.get().qdisc, on: device, mtu: end.link.mtu, clock, "\(name) sends", "egressRate")
+      egress, answer.ifPresent()?.qdisc, on: device, mtu: end.link.mtu, clock, "\(name) sends", "egressRate")
   }
 
   private func verify(

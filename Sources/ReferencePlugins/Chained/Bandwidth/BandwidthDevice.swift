@@ -21,7 +21,7 @@ enum BandwidthDevice {
   /// which may be that of another interface of the container.
   static func find(_ call: PluginCall, in host: inout RouteSocket) throws -> [Link] {
     let links = try host.results(of: names(call).map { .getLink(.name($0)) })
-      .compactMap { try? $0.get().link }.filter { $0.kind == "ifb" }
+      .compactMap { try $0.ifPresent()?.link }.filter { $0.kind == "ifb" }
     return links.filter(call.owner.owns)
       + links.prefix(1).filter { ($0.alias ?? "").isEmpty && !call.owner.isUnfinished($0) }
   }
@@ -53,7 +53,7 @@ enum BandwidthDevice {
         case .failure: undo.forget()
         }
         // Of an ADD that ended half-way: nothing leads to it, or the attachment would have been found shaped.
-        guard let taken = try? replies[1].get().link, taken.kind == "ifb",
+        guard let taken = try replies[1].ifPresent()?.link, taken.kind == "ifb",
           owner.owns(taken)
         else { break }
         try host.deleteIfPresent(.index(taken.index))

@@ -51,7 +51,7 @@ struct HostEnd {
     }
     let listed = (previous?.interfaces ?? []).filter { ($0.sandbox ?? "").isEmpty }
     let names = [call.owner.linkName()] + listed.map(\.name)
-    let links = try host.results(of: names.map { .getLink(.name($0)) }).compactMap { try? $0.get().link }
+    let links = try host.results(of: names.map { .getLink(.name($0)) }).compactMap { try $0.ifPresent()?.link }
     let pairs = links.filter { $0.kind == "veth" }
     let own = pairs.first { call.owner.owns($0.alias ?? "", limit: OwnedLinks.aliasLimit) }
     // Without a mark: the only one that was reported, if it is still the same.
@@ -61,7 +61,14 @@ struct HostEnd {
     }
     guard let link = own ?? (reported.count == 1 ? reported.first : nil) else { return nil }
     let qdiscs = try host.results(of: questions(link.index))
-    return HostEnd(link: link, root: try? qdiscs[0].get().qdisc, ingress: try? qdiscs[1].get().qdisc)
+    return try HostEnd(link: link, qdiscs: qdiscs)
+  }
+
+  /// - Parameter qdiscs: The answers to ``questions(_:)``.
+  private init(link: Link, qdiscs: [Result<RouteReply, NetlinkError>]) throws {
+    self.link = link
+    root = try qdiscs[0].ifPresent()?.qdisc
+    ingress = try qdiscs[1].ifPresent()?.qdisc
   }
 
   private static func questions(_ index: Int32) -> [RouteRequest] {
@@ -78,9 +85,9 @@ struct HostEnd {
     guard index > 0 else { return nil }
     let answers = try host.results(
       of: questions(index) + [.getLink(.index(index)), .getNamespaceID(descriptor: namespace)])
-    guard let link = try? answers[2].get().link, link.vethPeer == inner.index,
-      case .namespaceID(let id)? = try? answers[3].get(), link.linkNamespaceID == id
+    guard let link = try answers[2].ifPresent()?.link, link.vethPeer == inner.index,
+      case .namespaceID(let id)? = try answers[3].ifPresent(), link.linkNamespaceID == id
     else { return nil }
-    return HostEnd(link: link, root: try? answers[0].get().qdisc, ingress: try? answers[1].get().qdisc)
+    return try HostEnd(link: link, qdiscs: answers)
   }
 }

@@ -74,16 +74,6 @@ struct TuningRecord: Equatable {
   }
 }
 
-extension Errno {
-  /// Whether an error is one of those that pass by themselves.
-  var passes: Bool {
-    [
-      .noMemory, .interrupted, .resourceTemporarilyUnavailable, .noBufferSpace, .tooManyOpenFiles,
-      .tooManyOpenFilesInSystem,
-    ].contains(self)
-  }
-}
-
 // MARK: Files
 
 extension TuningRecord {

@@ -28,18 +28,26 @@ extension Tuning {
           rest.namespace = TuningRecord.text(identity)
           rest.namespacePath = call.namespacePath
           rest.since = TuningRecord.since(call.namespacePath)
-          if rest.bytes != bytes { Self.logged(call) { () throws(FileError) in try rest.write(to: path) } }
+          if rest.bytes != bytes {
+            try Self.logged(call) { () throws(FileError) in try rest.write(to: path) }
+          }
           return call.log("\(path) keeps what was before: \(Self.whoIsNext)")
         }
       }
     }
-    Self.logged(call) { () throws(FileError) in try StateFile.remove(path) }
+    try Self.logged(call) { () throws(FileError) in try StateFile.remove(path) }
   }
 
   private static let whoIsNext = "GC, or another DEL, tries again while the container lives"
 
-  private static func logged(_ call: PluginCall, _ body: () throws(FileError) -> Void) {
-    do throws(FileError) { try body() } catch { call.log("\(error)") }
+  /// What may never be possible is no reason to fail: then the attachment could not be deleted either.
+  private static func logged(
+    _ call: PluginCall, _ body: () throws(FileError) -> Void
+  ) throws(FileError) {
+    do throws(FileError) { try body() } catch {
+      if error.errno.passes { throw error }
+      call.log("\(error)")
+    }
   }
 
   /// In the container's namespace. What cannot be restored must not keep the attachment from being deleted.
