@@ -51,7 +51,9 @@ struct HostEnd {
     }
     let listed = (previous?.interfaces ?? []).filter { ($0.sandbox ?? "").isEmpty }
     let names = [call.owner.linkName()] + listed.map(\.name)
-    let links = try host.results(of: names.map { .getLink(.name($0)) }).compactMap { try $0.ifPresent()?.link }
+    let links = try host.results(of: names.map { .getLink(.name($0)) }).compactMap {
+      try $0.ifPresent()?.link
+    }
     let pairs = links.filter { $0.kind == "veth" }
     let own = pairs.first { call.owner.owns($0.alias ?? "", limit: OwnedLinks.aliasLimit) }
     // Without a mark: the only one that was reported, if it is still the same.
