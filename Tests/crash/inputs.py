@@ -85,6 +85,9 @@ import json, os, pathlib, sys
 call = json.load(sys.stdin)
 command = os.environ["CNI_COMMAND"]
 kept = pathlib.Path("{LEDGER}")
+def leave():
+    if kept.exists() and not any(kept.iterdir()):
+        kept.rmdir()
 if command == "VERSION":
     json.dump({{"cniVersion": "1.1.0", "supportedVersions": ["0.3.1", "0.4.0", "1.0.0", "1.1.0"]}}, sys.stdout)
 elif command == "GC":
@@ -92,6 +95,7 @@ elif command == "GC":
     for file in kept.iterdir() if kept.exists() else []:
         if file.name not in valid:
             file.unlink()
+    leave()
 elif command != "STATUS":
     file = kept / (os.environ["CNI_CONTAINERID"] + ":" + os.environ["CNI_IFNAME"])
     if command == "ADD":
@@ -100,6 +104,7 @@ elif command != "STATUS":
         json.dump(call["prevResult"], sys.stdout)
     elif command == "DEL":
         file.unlink(missing_ok=True)
+        leave()
     elif not file.exists():
         sys.exit(json.dumps({{"cniVersion": "1.1.0", "code": 100, "msg": "it is not in the ledger"}}))
 """
