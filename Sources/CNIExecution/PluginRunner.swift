@@ -154,11 +154,18 @@ public struct PluginRunner: Sendable {
     } catch {
       throw failure(type, request, .notStarted(error), path: path)
     }
+    let reply = PluginReply(
+      standardOutput: outcome.output, exitStatus: outcome.status, standardErrorTail: outcome.errorTail)
     let cause: PluginFailure.Cause
     switch outcome.ending {
-    case .byItself:
-      return PluginReply(
-        standardOutput: outcome.output, exitStatus: outcome.status, standardErrorTail: outcome.errorTail)
+    case .byItself: return reply
+    case .outputLost(let errno):
+      // What is whole is all there was; and who has done as it was told need not say so.
+      let needsReply = request.command == .add || request.command == .version
+      if (try? JSONValue.parse(outcome.output)) != nil || outcome.status == .exited(0) && !needsReply {
+        return reply
+      }
+      cause = .unreadableReply(reason: "its reply could not be read: \(errno)")
     case .timedOut: cause = .timedOut
     case .cancelled: cause = .cancelled
     case .tooMuchOutput:

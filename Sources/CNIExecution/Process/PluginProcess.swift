@@ -10,6 +10,8 @@ struct ProcessOutcome {
     case cancelled
     /// It wrote more than anybody will read as a reply.
     case tooMuchOutput
+    /// It ended by itself, and the kernel did not let us read its reply, or not to its end.
+    case outputLost(Errno)
   }
 
   var status: ExitStatus
@@ -83,7 +85,10 @@ struct PluginProcess: ~Copyable {
   mutating func finish() -> ProcessOutcome {
     let hasEnded = untilEnd()
     drain()
-    if outcome.ending != .byItself { child.send(SIGKILL) }
+    switch outcome.ending {
+    case .byItself, .outputLost: break
+    case .timedOut, .cancelled, .tooMuchOutput: child.send(SIGKILL)
+    }
     // A process that not even SIGKILL has ended sits in the kernel; nobody can wait for that.
     if hasEnded { outcome.status = child.wait() }
     return outcome
@@ -160,7 +165,10 @@ struct PluginProcess: ~Copyable {
 
   private mutating func readOutput() {
     guard let count = read(output.number) else { return }
-    if count == 0 {
+    if count < 0 {
+      if case .byItself = outcome.ending { outcome.ending = .outputLost(Errno(rawValue: errno)) }
+      output.close()
+    } else if count == 0 {
       output.close()
     } else if outcome.output.count <= ProcessOutcome.longestOutput {
       outcome.output.append(contentsOf: buffer[..<count])
@@ -169,7 +177,7 @@ struct PluginProcess: ~Copyable {
 
   private mutating func readErrors() {
     guard let count = read(errors.number) else { return }
-    if count == 0 {
+    if count <= 0 {
       errors.close()
       return
     }
@@ -183,11 +191,11 @@ struct PluginProcess: ~Copyable {
     }
   }
 
-  /// The number of bytes that are now in the buffer, 0 at the end, `nil` for "not now".
+  /// The number of bytes that are now in the buffer, 0 at the end, -1 and `errno` for a failure, `nil` for "not now".
   private mutating func read(_ descriptor: Int32) -> Int? {
     let count = buffer.withUnsafeMutableBytes { Glibc.read(descriptor, $0.baseAddress!, $0.count) }
     if count >= 0 { return count }
-    return errno == EINTR || errno == EAGAIN ? nil : 0
+    return errno == EINTR || errno == EAGAIN ? nil : -1
   }
 
   private mutating func writeInput() {
