@@ -60,7 +60,7 @@ static _Thread_local struct {
 // Leaves the descriptors in a queue of unix(7) that nobody has any more but for that very queue. With `collected` the last
 // close here is one of such a socket, which starts the collection.
 static void queue_and_close(const int *descriptors, int count, bool collected) {
-  int ends[2];
+  int ends[2] = {-1, -1};
   if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, ends) == 0) {
     char byte = 0;
     struct iovec data = {.iov_base = &byte, .iov_len = 1};
@@ -83,12 +83,11 @@ static void queue_and_close(const int *descriptors, int count, bool collected) {
         .msg_iov = &data, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = CMSG_SPACE(size)};
     // What cannot be queued is closed below, and that is all.
     (void)!sendmsg(ends[0], &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-    for (int index = 0; index < count; index++) close(descriptors[index]);
-    close(ends[1]);
-    close(ends[0]);
-    return;
   }
   for (int index = 0; index < count; index++) close(descriptors[index]);
+  if (ends[0] < 0) return;
+  close(ends[1]);
+  close(ends[0]);
 }
 
 bool clinux_postpone_closing(bool is_on) {

@@ -1,3 +1,4 @@
+import CNIExecution
 import Glibc
 
 /// Waiting, for the few things that the kernel does in its own time and gives no event for.
@@ -14,22 +15,15 @@ public enum Pause {
   public static func until<Failure: Error>(
     within limit: Int, longest: UInt32, _ isSo: () throws(Failure) -> Bool
   ) throws(Failure) -> Bool {
-    let start = now()
+    let deadline = Deadline.after(.milliseconds(limit))
     var distance: UInt32 = 1
     var isOver = false
     while try !isSo() {
       if isOver { return false }
       milliseconds(distance)
       distance = min(distance * 2, longest)
-      isOver = now() - start >= limit
+      isOver = deadline.hasPassed
     }
     return true
-  }
-
-  /// Milliseconds of the machine's monotonic clock.
-  private static func now() -> Int {
-    var time = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &time)
-    return time.tv_sec * 1000 + time.tv_nsec / 1_000_000
   }
 }

@@ -1,6 +1,7 @@
 import CNI
 import CNIExecution
 import Glibc
+import LinuxNetworking
 
 /// The `main` of a plugin that is a program of its own (spec section 2, "Overview").
 public enum PluginMain {
@@ -57,8 +58,8 @@ public enum PluginMain {
   ///
   /// - Returns: The status to exit with; 1 for a reply that did not end by exiting, or that nobody can have read.
   public static func send(_ reply: PluginReply) -> Int32 {
-    guard writeStandardOutput(reply.standardOutput) else {
-      StandardError.write("cannot write the reply to standard output: \(String(cString: strerror(errno)))")
+    if let failure = reply.standardOutput.withUnsafeBytes({ writeAll($0, to: STDOUT_FILENO) }) {
+      StandardError.write("cannot write the reply to standard output: \(failure)")
       return 1
     }
     guard case .exited(let status) = reply.exitStatus else { return 1 }
@@ -115,15 +116,6 @@ public enum PluginMain {
     }
   }
 
-  private static func writeStandardOutput(_ bytes: [UInt8]) -> Bool {
-    var rest = bytes[...]
-    while !rest.isEmpty {
-      let count = rest.withUnsafeBytes { write(STDOUT_FILENO, $0.baseAddress, $0.count) }
-      if count < 0 && errno != EINTR { return false }
-      if count > 0 { rest = rest.dropFirst(count) }
-    }
-    return true
-  }
 }
 
 /// Standard error, written without buffering.

@@ -22,7 +22,9 @@ func openDescriptor(_ path: String, _ flags: CInt, mode: UInt32 = 0) -> Result<C
 }
 
 /// Writes all of `bytes`.
-func writeAll(_ bytes: UnsafeRawBufferPointer, to descriptor: CInt) -> Errno? {
+///
+/// - Returns: What kept it from doing so.
+package func writeAll(_ bytes: UnsafeRawBufferPointer, to descriptor: CInt) -> Errno? {
   var rest = bytes
   while !rest.isEmpty {
     let count = Glibc.write(descriptor, rest.baseAddress!, rest.count)

@@ -3,6 +3,7 @@ import CNI
 import CNIExecution
 import CNIPluginKit
 import Glibc
+import LinuxNetworking
 
 /// `noop`, also called `debug`: a test double for those who test runtimes. It makes nothing, answers as it is told to,
 /// and records how it was called.
@@ -23,7 +24,7 @@ enum Noop {
       let answer = NoopCall(type: type, request: request, environment: environment, variables: variables)
         .answer()
       answer.wait(answer.delay + answer.linger, within: environment.limits)
-      writeAll(answer.standardError, to: STDERR_FILENO)
+      complain(answer.standardError)
       return PluginReply(
         standardOutput: answer.output, exitStatus: answer.exitStatus,
         standardErrorTail: Array(answer.standardError.suffix(4096)))
@@ -42,7 +43,7 @@ enum Noop {
       guard let request = try PluginMain.receive(readsInputOfVersion: true) else {
         let versions = SpecVersion.allCases.map(\.rawValue)
         let text = PluginMain.introduction(type: type, summary: summary, versions: versions, version: version)
-        writeAll(Array((text + "\n").utf8), to: STDERR_FILENO)
+        complain(Array((text + "\n").utf8))
         return 0
       }
       let call = NoopCall(
@@ -67,7 +68,7 @@ enum Noop {
   /// Does in this process what an answer says.
   private static func perform(_ answer: NoopAnswer) -> Int32 {
     answer.wait(answer.delay, within: .none)
-    writeAll(answer.standardError, to: STDERR_FILENO)
+    complain(answer.standardError)
     let status = PluginMain.send(
       PluginReply(standardOutput: answer.output, exitStatus: answer.exitStatus))
     if answer.orphan > 0 { leaveOrphan(for: answer.orphan) }
@@ -121,12 +122,7 @@ enum Noop {
   }
 }
 
-/// Writes all of `bytes`, or as much as anybody takes.
-private func writeAll(_ bytes: [UInt8], to descriptor: Int32) {
-  var rest = bytes[...]
-  while !rest.isEmpty {
-    let count = rest.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
-    if count < 0 && errno != EINTR { return }
-    if count > 0 { rest = rest.dropFirst(count) }
-  }
+/// Writes all of `bytes` to the standard error, or as much as anybody takes.
+private func complain(_ bytes: [UInt8]) {
+  _ = bytes.withUnsafeBytes { writeAll($0, to: STDERR_FILENO) }
 }

@@ -178,12 +178,8 @@ enum Terminal {
   }
 
   private static func write(_ text: String, to descriptor: Int32) -> Errno? {
-    var bytes = Array(text.utf8)[...]
-    if bytes.last != UInt8(ascii: "\n") { bytes.append(UInt8(ascii: "\n")) }
-    while !bytes.isEmpty {
-      let count = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
-      if count > 0 { bytes = bytes.dropFirst(count) } else if errno != EINTR { return Errno(rawValue: errno) }
-    }
-    return nil
+    var line = text
+    if line.utf8.last != UInt8(ascii: "\n") { line.append("\n") }
+    return line.withUTF8 { writeAll(UnsafeRawBufferPointer($0), to: descriptor) }
   }
 }
