@@ -153,27 +153,23 @@ def run_command(table, workers, options, where, what):
 
 
 def run_damage(table, workers, options):
-    where = "files of state"
-    if options.only not in where:
-        return
-    tasks = damage.tasks(workers.one(damage.find))
-    table.there_are((where, task.command.split(",")[0], task.fault) for task in tasks)
-    chosen = tasks[options.seed % options.every[where] :: options.every[where]]
-    print(f"{where}: {len(tasks)} points, {len(chosen)} of them tried", flush=True)
-    for task, problems in workers.all(damage.attempt, chosen):
-        table.add(where, task.command.split(",")[0], task.fault, problems, title=task.title)
+    run_list(table, workers, options, "files of state", damage, lambda task: (task.command.split(",")[0], task.fault))
 
 
 def run_inputs(table, workers, options):
-    where = "inputs missing"
+    run_list(table, workers, options, "inputs missing", inputs, lambda task: (task.command.upper(), inputs.group(task)))
+
+
+def run_list(table, workers, options, where, part, place):
+    """What a part of these lists, each in its place in the table: the command and the row."""
     if options.only not in where:
         return
-    tasks = inputs.tasks()
-    table.there_are((where, task.command.upper(), inputs.group(task)) for task in tasks)
+    tasks = workers.one(part.tasks)
+    table.there_are((where, *place(task)) for task in tasks)
     chosen = tasks[options.seed % options.every[where] :: options.every[where]]
     print(f"{where}: {len(tasks)} points, {len(chosen)} of them tried", flush=True)
-    for task, problems in workers.all(inputs.attempt, chosen):
-        table.add(where, task.command.upper(), inputs.group(task), problems, title=task.title)
+    for task, problems in workers.all(part.attempt, chosen):
+        table.add(where, *place(task), problems, title=task.title)
 
 
 def run_turmoils(table, workers, options):

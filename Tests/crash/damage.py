@@ -255,5 +255,5 @@ class Attempt:
         self.expect(self.world.left(), "when it is mended", mended=True)
 
 
-def tasks(files):
-    return [Damage(file, fault, command) for file in files for fault in FAULTS for command in COMMANDS]
+def tasks():
+    return [Damage(file, fault, command) for file in find() for fault in FAULTS for command in COMMANDS]

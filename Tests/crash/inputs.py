@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from verdict import try_again
 from world import TOOL, World, chain
 
 
@@ -160,7 +161,8 @@ def attempted(loss, problem):
     for line in world.left():
         problem(f"after {loss.command.upper()}: {line}")
     restore(world)
-    next_container(world, problem)
+    world.container_comes()
+    try_again(world, problem)
 
 
 def lost_stranger(loss, problem):
@@ -192,7 +194,8 @@ def lost_stranger(loss, problem):
         problem(f"{loss.command.upper()} with the plugin back: {again.error}")
     for line in world.left():
         problem(f"after {loss.command.upper()} with the plugin back: {line}")
-    next_container(world, problem)
+    world.container_comes()
+    try_again(world, problem)
 
 
 def expect_error(answer, plugin, problem):
@@ -201,16 +204,6 @@ def expect_error(answer, plugin, problem):
         problem(f"succeeded, though {plugin} could not do anything")
     elif answer.hangs or answer.died or not answer.error.startswith("cnitool: ") or f'"{plugin}"' not in answer.error:
         problem(f"no clear error about {plugin}: {answer.error}")
-
-
-def next_container(world, problem):
-    world.container_comes()
-    for command in ("add", "check", "del"):
-        answer = world.call(command)
-        if answer.failed:
-            problem(f"the next {command.upper()}: {answer.error}")
-    for line in world.left():
-        problem(f"after the next container: {line}")
 
 
 def lose(loss, world):

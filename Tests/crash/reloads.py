@@ -9,6 +9,7 @@ from pathlib import Path
 import kernel
 import world as worlds
 from crowd import Containers, Repeated, expect_nothing
+from throwaway import LIBC, checked
 from world import World
 
 BUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN"
@@ -32,8 +33,7 @@ class Firewalld:
         (copy_of_it / "zones").mkdir()
         Path("/run/dbus").mkdir(exist_ok=True)
         Path("/run/firewalld").mkdir(exist_ok=True)
-        worlds.checked(
-            worlds.LIBC.mount(str(copy_of_it).encode(), b"/etc/firewalld", None, worlds.MS_BIND, None), "mount")
+        checked(LIBC.mount(str(copy_of_it).encode(), b"/etc/firewalld", None, worlds.MS_BIND, None), "mount")
         configuration = Path(f"/run/bus-{os.getpid()}.conf")
         configuration.write_text(BUS)
         self.bus = subprocess.Popen(
@@ -52,7 +52,7 @@ class Firewalld:
         for process in (self.daemon, self.bus):
             process.terminate()
             process.wait(timeout=30)
-        worlds.LIBC.umount2(b"/etc/firewalld", worlds.MNT_DETACH)
+        LIBC.umount2(b"/etc/firewalld", worlds.MNT_DETACH)
         Path("/run/dbus/system_bus_socket").unlink(missing_ok=True)
 
 

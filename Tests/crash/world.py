@@ -1,6 +1,5 @@
 """Throw-away hosts, thousands of them: each is a network namespace that a worker moves into, and a container's."""
 
-import ctypes
 import fcntl
 import hashlib
 import json
@@ -17,7 +16,8 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "differential"))
 
 import kernel  # noqa: E402
-from host import CLONE_NEWNET, LIBC, NAMESPACES, STATE, inside  # noqa: E402
+from host import NAMESPACES, STATE, inside  # noqa: E402
+from throwaway import CLONE_NEWNET, LIBC, checked  # noqa: E402
 
 AXE = "/run/axe"
 TOOL = "/run/cni-bin/cnitool"
@@ -47,12 +47,6 @@ PORTS = [
     {"hostPort": 20000, "containerPort": 80, "protocol": "tcp"}, {"hostPort": 20001, "containerPort": 53, "protocol": "udp"},
 ]  # fmt: skip
 NEIGHBOURS_PORTS = [{**port, "hostPort": port["hostPort"] + 10} for port in PORTS]
-
-
-def checked(result, what):
-    if result != 0:
-        code = ctypes.get_errno()
-        raise OSError(code, f"{what}: {os.strerror(code)}")
 
 
 def new_namespace():
@@ -160,7 +154,6 @@ class World:
             self.need("add", "neighbour", ports=NEIGHBOURS_PORTS)
             self.neighbour_before = self.container("neighbour")
             self.contents_before = kernel.contents()
-        if neighbour:
             self.before, self.container_before = kernel.host(), self.container()
         else:
             # A fresh host is like any other.

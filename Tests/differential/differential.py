@@ -26,8 +26,9 @@ from pathlib import Path
 import documented
 import protocol
 import scenarios as catalogue
-from host import Container, Host, Side, enter_private_namespaces, inside, ip, kernel_has, own_state
+from host import Container, Host, Side, enter_private_namespaces, inside, ip, own_state
 from state import Snapshot, canonical_result, differences, families, packet_rules, saved_rules
+from throwaway import kernel_has
 
 WORLD4, WORLD6 = "198.51.100", "2001:db8:51"
 

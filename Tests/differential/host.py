@@ -1,6 +1,5 @@
 """A throw-away host: namespaces of its own, and plugins run inside it as a runtime would run them."""
 
-import ctypes
 import hashlib
 import json
 import os
@@ -13,11 +12,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "Scripts"))
 
 import throwaway  # noqa: E402
-from throwaway import kernel_has  # noqa: E402, F401 (for those who import this one)
+from throwaway import CLONE_NEWNET, CLONE_NEWNS, LIBC, checked  # noqa: E402
 
-LIBC = ctypes.CDLL(None, use_errno=True)
-CLONE_NEWNET = 0x40000000
-CLONE_NEWNS = 0x00020000
 NAMESPACES = Path("/run/netns")
 STATE = ("/run/netns", "/run/cni", "/var/lib/cni")
 
@@ -31,8 +27,7 @@ def enter_private_namespaces():
 
 def own_state():
     """For each worker: directories of its own where runtimes and plugins keep their state."""
-    if LIBC.unshare(CLONE_NEWNS) != 0:
-        raise OSError(ctypes.get_errno(), "unshare")
+    checked(LIBC.unshare(CLONE_NEWNS), "unshare")
     # `ip netns` shares its directory among mount namespaces: not here.
     subprocess.run(["mount", "--make-rprivate", "/"], check=True)
     for directory in STATE:
@@ -45,8 +40,7 @@ def inside(namespace):
     home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     there = os.open(NAMESPACES / namespace, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        if LIBC.setns(there, CLONE_NEWNET) != 0:
-            raise OSError(ctypes.get_errno(), f"setns {namespace}")
+        checked(LIBC.setns(there, CLONE_NEWNET), f"setns {namespace}")
         yield
     finally:
         if LIBC.setns(home, CLONE_NEWNET) != 0:

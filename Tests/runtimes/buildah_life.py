@@ -129,12 +129,7 @@ def killed(report):
             with Kills(report, "buildah run", "ADD", sum(map(write_with_holds, write_networks().values()))) as kills:
                 command = working.command(NETWORKS, "/bin/answer", "b1")
                 for moment in (None, *kills.moments()):
-                    if moment is None:
-                        running = kills.measure(command)
-                        running.kill()
-                        running.wait()
-                    else:
-                        kills.kill(moment, command)
+                    kills.one(moment, command)
                     clean_up(moment)
         finally:
             write_networks()

@@ -36,7 +36,7 @@ def server(name):
     return Server(name, namespace, addresses(namespace))
 
 
-def end(process, name):
+def stop(process, name):
     ctr("tasks", "kill", "--signal", "SIGTERM", name, check=False)
     return process.wait(20)
 
@@ -47,7 +47,7 @@ def several(report):
         *direct(first), *direct(first, "outside", "client"), *direct(second, "x1", first.namespace),
         *direct(first, "x2", second.namespace), *world(first), *world(second),
     ])  # fmt: skip
-    report.same("exit status", [end(one, "x1"), end(two, "x2")], [0, 0])
+    report.same("exit status", [stop(one, "x1"), stop(two, "x2")], [0, 0])
     report.same("leases", leases("one"), [])
 
 
@@ -83,7 +83,7 @@ def repeated(report):
             *direct(first), *direct(first, "outside", "client"), *direct(first, "x2", second.namespace),
             *direct(second, "x1", first.namespace), *world(first),
         ])  # fmt: skip
-        end(two, "x2")
+        stop(two, "x2")
         report.same("leases of what is left", leases("one"), every_address(first))
         remove("x1")
         report.same(f"leases, with containerd: {what}", leases("one"), [])
@@ -95,7 +95,7 @@ def many(report):
         servers = [server for _, server in all_of_them]
         report.same("different addresses", len({address for one in servers for address in every_address(one)}), 24)
         expect_answers(report, [question for one in servers for question in direct(one)])
-        list(pool.map(lambda one: end(one[0], one[1].name), all_of_them))
+        list(pool.map(lambda one: stop(one[0], one[1].name), all_of_them))
     report.same("leases", leases("one"), [])
 
 
@@ -119,17 +119,12 @@ def killed(report):
             for number, moment in enumerate((None, *kills.moments()), 1):
                 name = f"x{number}"
                 command = ["ctr", "run", "--cni", "--rm", ANSWER, name, "/bin/answer", name]
-                if moment is None:
-                    process = kills.measure(command)
-                    process.kill()
-                    process.wait()
-                else:
-                    kills.kill(moment, command)
+                kills.one(moment, command)
                 clean_up(name, moment)
     finally:
         write_networks()
     expect_answers(report, [*direct(kept), *world(kept)])
-    end(kept_process, "kept")
+    stop(kept_process, "kept")
 
 
 SCENARIOS = {

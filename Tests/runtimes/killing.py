@@ -135,6 +135,14 @@ class Kills:
             process.stdout.close()
             self.count(moment, ended == -signal.SIGKILL and silent and known)
 
+    def one(self, moment, command):
+        """The work killed at that moment, or, if there is none, undisturbed; then its program is killed with the work done."""
+        if moment is not None:
+            return self.kill(moment, command)
+        process = self.measure(command)
+        process.kill()
+        process.wait()
+
     def nothing_left(self, moment, found, wanted):
         """After somebody has cleaned up: leases, given in any form, and rule sets."""
         self.report.same(f"{self.name(moment)}: leases after it", found, wanted)
