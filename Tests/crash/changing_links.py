@@ -76,16 +76,17 @@ class Changes:
     def work(self):
         # All of the group in one message: each deletion by itself would wait for a grace period of the kernel's.
         deletion = message(DELLINK, 0, struct.pack("=BxHiII", 0, 0, 0, 0, 0) + attribute(27, struct.pack("=I", 77)))
-        creation = b"".join(link(f"moving{number}", self.KIND, 77) for number in range(LINKS_AT_ONCE))
-        for count in itertools.count(1):
-            self.socket.send(creation)
+        creations = [link(f"moving{number}", self.KIND, 77) for number in range(LINKS_AT_ONCE)]
+        for count in itertools.count():
+            for number, creation in enumerate(creations, 1):
+                self.socket.send(creation)
+                # One after the other: a dump meets them at any time.
+                rest = 2 * (count * LINKS_AT_ONCE + number) / (1.5 * CHANGES_WANTED) - (time.monotonic() - self.started)
+                if rest > 0:
+                    time.sleep(rest)
             self.socket.send(deletion)
             if self.ended.is_set():
                 return
-            # Room for the others.
-            rest = count * 2 * LINKS_AT_ONCE / (1.5 * CHANGES_WANTED) - (time.monotonic() - self.started)
-            if rest > 0:
-                time.sleep(rest)
 
     def listen(self):
         while True:
