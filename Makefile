@@ -146,10 +146,10 @@ uninstall: ## Remove what `make install` put there, and nothing else
 	@Scripts/units.sh remove "$(DESTDIR)$(UNIT_DIR)" "$(CNI_BIN_DIR)"
 
 differential: build ## Compare results and kernel state with the Go plugins'
-	@Scripts/require.sh $(NETWORK_PACKAGES) $(MACHINE_PACKAGES) containernetworking-plugins
+	@Scripts/require.sh $(NETWORK_PACKAGES) containernetworking-plugins
 	@python3 Tests/differential/differential.py --ours $(PRODUCT) --go "$(PEER_BIN_DIR)"
 	@printf '\nWhat not every kernel has, in the virtual machine:\n'
-	@Tests/VirtualMachine/setup.sh .build/vm
+	@Scripts/test-vm.sh --prepare
 	@VM_TIMEOUT=3600 Tests/VirtualMachine/run.sh .build/vm "python3 Tests/differential/differential.py --jobs 1 \
 	  --ours $(PRODUCT) --go $(PEER_BIN_DIR) --needs ipvlan,vlan,dummy,vrf --only 'direct: ' --versions 0.4.0,1.0.0"
 

@@ -200,8 +200,7 @@ void attach_device(struct world *world) {
 void detach_device(struct world *world) {
   move(world->inside, world->container_link, world->outside, "card0");
   get_link("card0");
-  set_flags("card0", IFF_UP);
-  world->device = perform(world->host, &batch, "set up again");
+  world->device = perform(world->host, &batch, "found again");
 }
 
 void attach_loopback(struct world *world) {
