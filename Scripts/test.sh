@@ -3,8 +3,8 @@
 # "N passed, N failed"; the exit status is 0 only if something passed and nothing failed.
 #
 # Suites: `swift test`; of its tests the asynchronous ones, and those that measure, each alone; what of it needs another kernel
-# than this machine's, in a virtual machine; each script in Tests/Shell; Tests/runtimes; a selection of Tests/crash and of
-# Tests/differential. All but the first three print "N passed, N failed" last.
+# than this machine's, in a virtual machine; each script in Tests/Shell; Tests/runtimes, what of it needs another kernel again in
+# a virtual machine; a selection of Tests/crash and of Tests/differential. All but the first three print "N passed, N failed" last.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 : "${SWIFT:=swift}" "${JOBS:=$(nproc)}" "${PRODUCT:=.build/install/cni}" "${PEER_BIN_DIR:=/usr/lib/cni}"
@@ -70,6 +70,11 @@ swift_tests() { # NAME ARGUMENT...: tests of the package
   count "$name" "$good" "$bad"
 }
 
+vlan_elsewhere() {
+  Scripts/test-vm.sh --prepare && VM_TIMEOUT=900 VM_MEMORY=3G setpriv --pdeathsig TERM \
+    Tests/VirtualMachine/run.sh .build/vm "Tests/runtimes/runtimes.py $PRODUCT --only podman --scenario 'a VLAN'"
+}
+
 export TESTS_FOR_ANOTHER_KERNEL=$results/elsewhere
 swift_tests 'swift test' --skip "$measuring" --skip "$asynchronous"
 swift_tests 'swift test, asynchronous' --skip-build --filter "$asynchronous"
@@ -85,6 +90,9 @@ for script in Tests/Shell/*.sh Tests/Shell/*.py; do
   suite "$(basename "${script%.*}")" "$script"
 done
 suite runtimes setpriv --pdeathsig TERM Tests/runtimes/runtimes.py "$PRODUCT"
+if [ "${VM:-}" != no ] && grep -q 'a VLAN: not on this kernel' "$results/output"; then
+  suite 'runtimes, virtual machine' vlan_elsewhere
+fi
 suite crash Tests/crash/run.sh --quick --limit 15
 suite differential python3 Tests/differential/differential.py --ours "$PRODUCT" --go "$PEER_BIN_DIR" --quick
 
