@@ -148,12 +148,11 @@ struct VRFTests {
         "ip -n c1 route add default via 10.0.0.1 dev net1; ip -n c1 -6 route add default via fd00::1 dev net1; ip -n c1 link add br0 type bridge"
       )
       try host.succeeded(host.call(.add, host.vrf("blue", of: 2), interface: "net2"))
-      // Without what settles at a moment of its own: the carrier, and what hangs on it.
       func state() throws -> Set<Substring> {
         Set(
           try shell(
             """
-            settled() { sed -E 's/qdisc.*//; s/NO-CARRIER,//; s/,LOWER_UP//; s/ (linkdown|dead|tentative)//g'; }
+            \(TestHost.settled)
             ip -n c1 -o link | settled; ip -n c1 -o addr | grep -v fe80 | settled; ip -n c1 route show table all | settled
             ip -n c1 -6 route show table all | grep -v 'fe80\\|ff00' | settled
             """

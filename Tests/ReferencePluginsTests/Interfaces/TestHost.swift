@@ -105,12 +105,16 @@ struct TestHost {
     }
   }
 
+  /// For scripts: `settled` takes what `ip` prints without what settles at a moment of its own, the carrier and what hangs on it.
+  static let settled =
+    "settled() { sed -E 's/qdisc.*//; s/NO-CARRIER,//; s/,LOWER_UP//; s/ (linkdown|dead|tentative)//g'; }"
+
   /// All that plugins may leave behind: links, addresses, routes, rules and leases. Without what settles at a moment of its
   /// own: carriers, duplicate address detection, and the routes that follow from them.
   func snapshot() throws -> String {
     let kernel = try shell(
       """
-      settled() { sed -E 's/qdisc.*//; s/NO-CARRIER,//; s/,LOWER_UP//; s/ (linkdown|dead|tentative)//g'; }
+      \(Self.settled)
       ip -o link | settled; ip -o addr | grep -v fe80: | settled; ip -4 route show table all | settled
       ip -6 route show table all | grep -v 'fe80\\|ff00::/8' | settled; nft list ruleset
       for n in $(ip netns list | cut -d' ' -f1 | sort); do echo "container $n"; ip -n $n -o link | settled; done
